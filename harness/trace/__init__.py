@@ -1,0 +1,1 @@
+"""The ``[SCHED]`` log: vocabulary, grammar, parser."""

@@ -1,0 +1,170 @@
+"""The events that a guest can log, and the assembler include made from them.
+
+This is the only place where an event is defined.  The parser reads :data:`VOCABULARY`; the
+guest's assembler reads what ``python -m harness.trace.vocabulary -o events.inc`` writes.
+To add an event, add one line to :data:`VOCABULARY`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import enum
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+PROTOCOL = 1
+"""Version of the log format, the ``proto`` field of ``hello``."""
+
+MAX_FIELDS = 24
+"""Most fields one event may have: the guest's binary record is that long."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Kind(enum.Enum):
+    """How one 64-bit argument of an event is printed."""
+
+    UNSIGNED = "u"
+    """Unsigned decimal."""
+    SIGNED = "d"
+    """Signed decimal."""
+    HEX = "x"
+    """``0x`` and lower-case hexadecimal digits without leading zeros."""
+    WORD = "s"
+    """The argument is the address of a NUL-terminated printable word without blanks."""
+    BUILD_ID = "b"
+    """The argument is the address of a 20-byte build id, printed as 40 hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One ``key=value`` of an event line."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One kind of event.
+
+    ``signature`` lists the fields in the order of the line as ``name:kind``, separated by blanks,
+    ``kind`` being the letter of a :class:`Kind`.
+    """
+
+    name: str
+    doc: str
+    signature: str = ""
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields in the order of the line; raises ``ValueError`` on a bad signature."""
+        fields = []
+        for item in self.signature.split():
+            name, colon, kind = item.partition(":")
+            if not colon or not _NAME.fullmatch(name):
+                raise ValueError(f"event {self.name}: field {item!r} is not name:kind")
+            fields.append(Field(name, Kind(kind)))
+        return tuple(fields)
+
+
+VOCABULARY: tuple[EventType, ...] = (
+    EventType(
+        "hello",
+        "first line of every log: who speaks, and how this run was configured",
+        "proto:u build:b policy:s cpus:u hz:u clock:s seed:u",
+    ),
+    EventType("cpus_found", "where the number of CPUs was learnt from", "source:s count:u"),
+    EventType("timer", "the calibrated clocks", "tsc_khz:u lapic_khz:u count:u"),
+    EventType("cpu_online", "this CPU is up", "apic:u"),
+    EventType("tick", "a local timer tick, numbered from 1 on each CPU", "n:u"),
+    EventType("ipi_send", "an inter-processor interrupt leaves", "to:u vector:x"),
+    EventType("ipi_recv", "an inter-processor interrupt arrives", "from:u vector:x"),
+    EventType("ipi_latency", "one-way time of an interrupt in ns", "to:u ns:u halted:u"),
+    EventType("task_new", "a task exists", "task:u name:s cpu:u"),
+    EventType("switch", "the CPU changes from one task to another", "prev:u next:u"),
+    EventType("cpu_summary", "totals of one CPU, before the end", "ticks:u ipis:u switches:u"),
+    EventType("end", "last line of every log: totals of the run", "events:u dropped:u result:s"),
+)
+"""Every event; the position is the event's number in the guest."""
+
+
+def check(vocabulary: Sequence[EventType]) -> None:
+    """Raise ``ValueError`` where a vocabulary cannot be printed or parsed without ambiguity."""
+    seen: set[str] = set()
+    for event in vocabulary:
+        if not _NAME.fullmatch(event.name):
+            raise ValueError(f"event {event.name!r}: not a lower-case word")
+        if event.name in seen:
+            raise ValueError(f"event {event.name}: defined twice")
+        seen.add(event.name)
+        names = [field.name for field in event.fields]
+        if len(names) > MAX_FIELDS:
+            raise ValueError(f"event {event.name}: {len(names)} fields, at most {MAX_FIELDS}")
+        if len(set(names)) != len(names):
+            raise ValueError(f"event {event.name}: two fields of one name")
+
+
+def assembler_include(vocabulary: Sequence[EventType] = VOCABULARY) -> str:
+    """The GNU as include for the guest: one number per event, and the table to print them by.
+
+    ``EVENT_TABLE`` expands, once, to ``event_table``: EV_COUNT pairs of addresses (name, fields).
+    A field is a format byte and the text before its value; FMT_end ends the list.
+    """
+    check(vocabulary)
+    return "\n".join(_include_lines(vocabulary)) + "\n"
+
+
+def _include_lines(vocabulary: Sequence[EventType]) -> Iterator[str]:
+    yield "# Made by python -m harness.trace.vocabulary; edit harness/trace/vocabulary.py instead."
+    yield ""
+    yield ".equ FMT_end, 0"
+    for number, kind in enumerate(Kind, start=1):
+        yield f".equ FMT_{kind.value}, {number}"
+    yield ""
+    yield f".equ LOG_PROTOCOL, {PROTOCOL}"
+    yield f".equ EV_MAX_FIELDS, {MAX_FIELDS}"
+    for number, event in enumerate(vocabulary):
+        yield f".equ EV_{event.name}, {number}"
+    yield f".equ EV_COUNT, {len(vocabulary)}"
+    yield ""
+    yield ".macro EVENT_TABLE"
+    yield "    .globl event_table"
+    yield "    .balign 8"
+    yield "event_table:"
+    for number in range(len(vocabulary)):
+        yield f"    .quad ev_{number}_name, ev_{number}_fields"
+    for number, event in enumerate(vocabulary):
+        yield f"ev_{number}_name:"
+        yield f'    .asciz "{event.name}"'
+        yield f"ev_{number}_fields:"
+        for field in event.fields:
+            yield f"    .byte FMT_{field.kind.value}"
+            yield f'    .asciz " {field.name}="'
+        yield "    .byte FMT_end"
+    yield ".endm"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the include; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.trace.vocabulary",
+        description="Write the guest's event numbers and format table as an assembler include.",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: print)")
+    output: Path | None = parser.parse_args(arguments).output
+    text = assembler_include()
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="ascii")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
