@@ -204,7 +204,11 @@ def format_event(event: Event) -> bytes:
     )
     text = f"{event.seq} {event.cpu} {event.ns} {event.name}{fields}"
     payload = text.encode("ascii", "replace")
-    if _parse_payload(payload) != event:
+    try:
+        expressed = _parse_payload(payload) == event
+    except GrammarError:
+        expressed = False
+    if not expressed:
         raise WrongFieldsError(f"no line can express {text!r}")
     return b"%s%s *%02x" % (PREFIX, payload, checksum(payload))
 

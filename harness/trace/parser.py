@@ -36,7 +36,7 @@ TEXT_LIMIT = 1 << 24
 _MARK = PREFIX.rstrip()
 _HELLO = event_type("hello")
 _END = event_type("end")
-_CLAIMS_EVENT = re.compile(rb"\d+ \d+|[\d ]*$|.* \*[0-9a-f]{2}$")
+_CLAIMS_EVENT = re.compile(rb"\d+ \d+|\d[\d ]*$|.* \*[0-9a-f]{2}$")
 _UNPRINTABLE = re.compile(rb"[^\t -~]")
 
 _KIND_OF_ERROR: dict[type[GrammarError], DamageKind] = {
@@ -80,15 +80,12 @@ class LogParser:
     def feed(self, line: bytes) -> Event | None:
         """Take the next line; gives the event where the line is one."""
         self._lines += 1
-        if line[-1:] == b"\n":
-            body = line[:-1]
-        elif len(line) >= LINE_LIMIT:
-            self._harm(DamageKind.OVERLONG_LINE, f"no newline in {LINE_LIMIT} bytes", line)
+        body = line.removesuffix(b"\n")
+        if len(body) >= LINE_LIMIT:
+            self._harm(DamageKind.OVERLONG_LINE, f"no newline in {LINE_LIMIT} bytes", body)
             return None
-        elif line.startswith(PROMPT) and _MARK not in line:
-            body = line
-        else:
-            self._harm(DamageKind.CUT_LINE, "the log stops inside this line", line)
+        if len(body) == len(line) and (not body.startswith(PROMPT) or _MARK in body):
+            self._harm(DamageKind.CUT_LINE, "the log stops inside this line", body)
             return None
         if body.endswith(b"\r"):
             body = body[:-1]
@@ -118,10 +115,10 @@ class LogParser:
             event = parse_event(body)
         except GrammarError as error:
             rest = body[len(PREFIX) :]
-            if _CLAIMS_EVENT.match(rest):
-                self._harm(_KIND_OF_ERROR[type(error)], str(error), body)
-            elif _MARK in rest:
+            if _MARK in rest:
                 self._harm(DamageKind.TORN_LINE, "a second log line starts inside this one", body)
+            elif _CLAIMS_EVENT.match(rest):
+                self._harm(_KIND_OF_ERROR[type(error)], str(error), body)
             else:
                 self._keep(self._notes, rest)
             return None
