@@ -1,0 +1,1 @@
+"""Judges a run: named rules, and one outcome for each run."""

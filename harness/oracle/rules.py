@@ -1,0 +1,91 @@
+"""Named rules about events that hold for every sound log, whatever the scheduler."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from harness.trace.grammar import Event
+from harness.trace.trace import Trace
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A rule, the event that breaks it, and why."""
+
+    rule: str
+    event: Event
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.detail} at {self.event}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule's name, as reports give it, and the check that finds what breaks it."""
+
+    name: str
+    check: Callable[[Trace], Iterator[tuple[Event, str]]]
+
+    def violations(self, trace: Trace) -> Iterator[Violation]:
+        return (Violation(self.name, event, detail) for event, detail in self.check(trace))
+
+
+def _consecutive_ticks(trace: Trace) -> Iterator[tuple[Event, str]]:
+    seen: Counter[int] = Counter()
+    for event in trace.of("tick"):
+        due = seen[event.cpu] + 1
+        seen[event.cpu] = event.number("n")
+        if seen[event.cpu] != due:
+            yield event, f"tick {seen[event.cpu]} of CPU {event.cpu} where {due} is due"
+
+
+def _cause_before_effect(trace: Trace) -> Iterator[tuple[Event, str]]:
+    # Sending twice before the target takes the first is legal: the second coalesces with it.
+    pending: Counter[tuple[int, int, int]] = Counter()
+    for event in trace.of("ipi_send", "ipi_recv"):
+        vector = event.number("vector")
+        if event.name == "ipi_send":
+            pending[event.cpu, event.number("to"), vector] += 1
+            continue
+        sender = event.number("from")
+        way = (sender, event.cpu, vector)
+        if pending[way] == 0:
+            yield event, f"no unanswered interrupt {vector:#x} from CPU {sender}"
+        else:
+            pending[way] -= 1
+
+
+def _online_once(trace: Trace) -> Iterator[tuple[Event, str]]:
+    owner: dict[int, int] = {}
+    seen: set[int] = set()
+    for event in trace.of("cpu_online"):
+        apic = event.number("apic")
+        if event.cpu in seen:
+            yield event, f"CPU {event.cpu} comes up a second time"
+        elif apic in owner:
+            yield event, f"CPU {event.cpu} has the APIC id {apic} of CPU {owner[apic]}"
+        seen.add(event.cpu)
+        owner.setdefault(apic, event.cpu)
+
+
+def _truthful_summary(trace: Trace) -> Iterator[tuple[Event, str]]:
+    counted = {
+        field: Counter(event.cpu for event in trace.of(name))
+        for field, name in (("ticks", "tick"), ("ipis", "ipi_recv"), ("switches", "switch"))
+    }
+    for event in trace.of("cpu_summary"):
+        for field, found in counted.items():
+            said, logged = event.number(field), found[event.cpu]
+            if logged and said != logged:
+                yield event, f"CPU {event.cpu} counts {said} {field}, the log has {logged}"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("T1 ticks of a CPU count from 1 without a gap", _consecutive_ticks),
+    Rule("I1 an interrupt arrives after it was sent", _cause_before_effect),
+    Rule("C1 a CPU comes up once, under an APIC id of its own", _online_once),
+    Rule("Z1 the summary of a CPU counts what it logged", _truthful_summary),
+)

@@ -1,0 +1,71 @@
+"""The rules that every sound log obeys, each broken once."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.oracle.rules import RULES
+from harness.trace.parser import parse_log
+from tests.trace.logs import end, hello, line, short_log
+
+
+def broken(*lines: bytes) -> list[str]:
+    trace = parse_log(b"".join([hello(), *lines, end(len(lines) + 1)]))
+    assert trace.sound, trace.damages
+    return [str(violation) for rule in RULES for violation in rule.violations(trace)]
+
+
+def test_a_good_log_breaks_no_rule() -> None:
+    trace = parse_log(short_log())
+    assert [violation for rule in RULES for violation in rule.violations(trace)] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "detail"),
+    [
+        ([line("tick", 1, 0, n=2)], "T1", "tick 2 of CPU 0 where 1 is due"),
+        (
+            [line("tick", 1, 0, n=1), line("tick", 2, 1, n=1), line("tick", 3, 0, n=1)],
+            "T1",
+            "tick 1 of CPU 0 where 2 is due",
+        ),
+        (
+            [line("ipi_recv", 1, 2, **{"from": 1, "vector": 64})],
+            "I1",
+            "no unanswered interrupt 0x40 from CPU 1",
+        ),
+        (
+            [
+                line("ipi_send", 1, 1, to=2, vector=64),
+                line("ipi_recv", 2, 2, **{"from": 1, "vector": 64}),
+                line("ipi_recv", 3, 2, **{"from": 1, "vector": 64}),
+            ],
+            "I1",
+            "no unanswered interrupt 0x40 from CPU 1",
+        ),
+        (
+            [line("cpu_online", 1, 0, apic=0), line("cpu_online", 2, 0, apic=0)],
+            "C1",
+            "CPU 0 comes up a second time",
+        ),
+        (
+            [line("cpu_online", 1, 0, apic=0), line("cpu_online", 2, 1, apic=0)],
+            "C1",
+            "CPU 1 has the APIC id 0 of CPU 0",
+        ),
+        (
+            [line("tick", 1, 0, n=1), line("cpu_summary", 2, 0, ticks=2, ipis=0, switches=0)],
+            "Z1",
+            "CPU 0 counts 2 ticks, the log has 1",
+        ),
+    ],
+)
+def test_each_rule_bites(lines: list[bytes], name: str, detail: str) -> None:
+    (violation,) = broken(*lines)
+    assert violation.startswith(f"{name} ")
+    assert detail in violation
+
+
+def test_two_interrupts_may_arrive_as_one() -> None:
+    send = [line("ipi_send", seq, 1, to=2, vector=64) for seq in (1, 2)]
+    assert broken(*send, line("ipi_recv", 3, 2, **{"from": 1, "vector": 64})) == []
