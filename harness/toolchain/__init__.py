@@ -1,0 +1,1 @@
+"""Assembler, builder and image reader of the guest."""
