@@ -44,18 +44,15 @@ def _consecutive_ticks(trace: Trace) -> Iterator[tuple[Event, str]]:
 
 def _cause_before_effect(trace: Trace) -> Iterator[tuple[Event, str]]:
     # Sending twice before the target takes the first is legal: the second coalesces with it.
-    pending: Counter[tuple[int, int, int]] = Counter()
+    pending: Counter[tuple[int, int]] = Counter()
     for event in trace.of("ipi_send", "ipi_recv"):
         vector = event.number("vector")
         if event.name == "ipi_send":
-            pending[event.cpu, event.number("to"), vector] += 1
-            continue
-        sender = event.number("from")
-        way = (sender, event.cpu, vector)
-        if pending[way] == 0:
-            yield event, f"no unanswered interrupt {vector:#x} from CPU {sender}"
+            pending[event.number("to"), vector] += 1
+        elif pending[event.cpu, vector] == 0:
+            yield event, f"nobody has sent interrupt {vector:#x} to CPU {event.cpu}"
         else:
-            pending[way] -= 1
+            pending[event.cpu, vector] -= 1
 
 
 def _online_once(trace: Trace) -> Iterator[tuple[Event, str]]:

@@ -32,10 +32,10 @@ def sealed(payload: str) -> bytes:
 
 
 def test_a_line_as_the_contract_writes_it() -> None:
-    event = make_event("ipi_recv", seq=12, cpu=3, ns=4567, fields={"from": 1, "vector": 0x40})
-    assert format_event(event) == b"[SCHED] 12 3 4567 ipi_recv from=1 vector=0x40 *4f"
-    assert event.fields == {"from": 1, "vector": 64}
-    assert (event.name, event.number("from"), str(event)[-3:]) == ("ipi_recv", 1, "*4f")
+    event = make_event("ipi_send", seq=12, cpu=3, ns=4567, fields={"to": 1, "vector": 0x40})
+    assert format_event(event) == b"[SCHED] 12 3 4567 ipi_send to=1 vector=0x40 *5c"
+    assert event.fields == {"to": 1, "vector": 64}
+    assert (event.name, event.number("to"), str(event)[-3:]) == ("ipi_send", 1, "*5c")
 
 
 def test_fields_are_asked_for_by_name_and_type() -> None:
@@ -109,9 +109,9 @@ def test_the_checksum_is_the_exclusive_or_of_all_bytes(raw: bytes) -> None:
         (sealed("0  0 0 tick n=1"), GrammarError, "event"),
         (sealed("00 0 0 tick n=1"), WrongFieldsError, "is not"),
         (sealed("0 0 0 tick n=1 "), WrongFieldsError, "is not"),
-        (sealed("0 0 0 ipi_recv from=1 vector=0X40"), WrongFieldsError, "is not"),
-        (sealed("0 0 0 ipi_recv from=1 vector=0x040"), WrongFieldsError, "is not"),
-        (sealed("0 0 0 ipi_recv vector=0x40 from=1"), WrongFieldsError, "is not"),
+        (sealed("0 0 0 ipi_send to=1 vector=0X40"), WrongFieldsError, "is not"),
+        (sealed("0 0 0 ipi_send to=1 vector=0x040"), WrongFieldsError, "is not"),
+        (sealed("0 0 0 ipi_send vector=0x40 to=1"), WrongFieldsError, "is not"),
         (sealed(f"0 0 0 tick n={U64_MAX + 1}"), WrongFieldsError, "is not"),
         (sealed("0 0 0 tick n=\n1"), WrongFieldsError, "is not"),
     ],

@@ -1,0 +1,281 @@
+"""Boots a guest and judges the run: the front door to build, machine, trace and oracle.
+
+::
+
+    run = boot(cpus=4, clock="virtual", seed=1)
+    assert run.outcome == "pass", run.verdict
+
+    with boot(monitor=1) as run:            # a live guest
+        run.console.expect("sched> ")
+        run.console.sendline("quit")
+    assert run.passed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import NoteSegment
+
+from harness.machine import Clock, ConfigError, Machine, MachineConfig, MachineResult
+from harness.oracle.outcome import Outcome
+from harness.oracle.verdict import Expectation, Verdict, judge
+from harness.trace.ktap import KtapReport
+from harness.trace.parser import parse_lines
+from harness.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from harness.machine.console import Console
+
+
+class Run:
+    """One boot, live or ended.
+
+    What needs the end of the run (everything but ``config``, ``command`` and ``console``) waits for
+    it, which the configuration's limits bound.  As a context manager it ends the guest when the
+    block is left.
+    """
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        *,
+        build_id: str | None = None,
+        expectations: Sequence[Expectation] = (),
+        default_image: bool = False,
+    ) -> None:
+        """Start the guest; ``build_id`` is what its ``hello`` has to carry, if not ``None``."""
+        self.config = config
+        self.build_id = build_id
+        self._expectations = tuple(expectations)
+        self._default_image = default_image
+        self._machine = Machine.start(config)
+
+    @property
+    def console(self) -> Console:
+        """The guest's console as a pexpect object: ``expect``, ``sendline``, ..."""
+        return self._machine.console
+
+    @property
+    def machine(self) -> Machine:
+        """The process: ``qmp``, ``pid``, ``kill()``."""
+        return self._machine
+
+    @cached_property
+    def result(self) -> MachineResult:
+        """How QEMU ended."""
+        return self._machine.wait()
+
+    @cached_property
+    def log(self) -> bytes:
+        """Everything the guest wrote to its serial port, in order of arrival."""
+        return b"".join(line + b"\n" for line in self.result.lines)
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The parsed log."""
+        return parse_lines(line + b"\n" for line in self.result.lines)
+
+    @cached_property
+    def text(self) -> str:
+        """What the guest wrote besides its log: self-test results, panic report, monitor."""
+        return "\n".join(line.text for line in self.trace.text)
+
+    @property
+    def ktap(self) -> KtapReport:
+        """The results of the guest's self-tests."""
+        return self.trace.ktap
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Outcome, reason, and whatever else is wrong."""
+        return judge(
+            self.trace,
+            machine=self.result,
+            build_id=self.build_id,
+            cpus=self.config.cpus,
+            expectations=self._expectations,
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.verdict.outcome
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict.passed
+
+    @cached_property
+    def command(self) -> str:
+        """A line for a shell that repeats this run."""
+        return reproducer(self.config, None if self._default_image else self.config.image)
+
+    def close(self) -> None:
+        """End the guest if it still runs, and wait for its end."""
+        self._machine.kill()
+        self._machine.wait()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._machine.running:
+            return f"<Run of {self.config.image.name}, running>"
+        return f"<Run of {self.config.image.name}, {self.outcome}: {self.verdict.reason}>"
+
+
+def boot(
+    image: Path | str | None = None,
+    cpus: int = 4,
+    clock: Clock | str = Clock.VIRTUAL,
+    seed: int = 1,
+    *,
+    hz: int = 1000,
+    machine: str = "microvm",
+    accel: str = "tcg",
+    memory_mib: int = 64,
+    modules: Sequence[Path] = (),
+    timeout: float = 60.0,
+    quiet: float | None = 10.0,
+    qemu: str = "qemu-system-x86_64",
+    extra_args: Sequence[str] = (),
+    expectations: Sequence[Expectation] = (),
+    **params: str | int,
+) -> Run:
+    """Boot a guest; returns at once, the run waits for the end when it is asked.
+
+    Without ``image`` this project's guest is built, where that is due, and booted.  ``params`` are
+    boot parameters of the guest beside ``seed``, ``hz``, ``clock`` and ``cpus``.  ``timeout`` and
+    ``quiet`` (longest silence) are wall seconds.
+
+    Raises ``ConfigError`` for what cannot work, ``FileNotFoundError`` for a missing image, and what
+    the toolchain raises when the guest does not build.  What goes wrong with QEMU is an outcome.
+    """
+    path = default_image() if image is None else Path(image)
+    config = MachineConfig(
+        image=path,
+        cpus=cpus,
+        clock=parse_clock(clock),
+        hz=hz,
+        machine=machine,
+        accel=accel,
+        memory_mib=memory_mib,
+        modules=tuple(modules),
+        timeout=timeout,
+        quiet=quiet,
+        qemu=qemu,
+        extra_args=tuple(extra_args),
+        params={"seed": seed, **params},
+    )
+    return Run(
+        config,
+        build_id=build_id_of(path),
+        expectations=expectations,
+        default_image=image is None,
+    )
+
+
+def parse_clock(clock: Clock | str) -> Clock:
+    """The clock of that name; raises ``ConfigError``."""
+    try:
+        return Clock(clock)
+    except ValueError:
+        known = ", ".join(item.value for item in Clock)
+        raise ConfigError(f"clock={clock!r} is not one of {known}") from None
+
+
+@functools.cache
+def default_image() -> Path:
+    """This project's guest, built once per process where its sources are newer."""
+    # Keystone and Capstone take long to load, and only a build needs them.
+    from harness.toolchain.build import build_guest
+
+    return build_guest()
+
+
+def build_id_of(image: Path) -> str | None:
+    """The build id in an image's note, 40 hexadecimal digits, or ``None`` where it has none.
+
+    Raises ``FileNotFoundError``.
+    """
+    return _build_id(image, image.stat().st_mtime_ns)
+
+
+@functools.cache
+def _build_id(image: Path, _modified: int) -> str | None:
+    with image.open("rb") as stream, contextlib.suppress(ELFError):
+        for segment in ELFFile(stream).iter_segments("PT_NOTE"):
+            notes = segment.iter_notes() if isinstance(segment, NoteSegment) else ()
+            for note in notes:
+                if note["n_type"] == "NT_GNU_BUILD_ID":
+                    return str(note["n_desc"])
+    return None
+
+
+_OPTIONS: Mapping[str, str] = {
+    "cpus": "--smp",
+    "clock": "--clock",
+    "hz": "--hz",
+    "machine": "--machine",
+    "memory_mib": "--memory",
+    "timeout": "--timeout",
+    "quiet": "--quiet",
+    "qemu": "--qemu",
+}
+"""Fields of a configuration and the options of ``harness run`` that set them."""
+
+_ALWAYS = ("cpus", "clock")
+
+
+def reproducer(config: MachineConfig, image: Path | None) -> str:
+    """The ``harness run`` command of a configuration; ``image`` is ``None`` for the default one.
+
+    What ``harness run`` has no option for is repeated by QEMU's own command line instead.
+    """
+    options: list[str] = []
+    params = dict(config.params)
+    for item in fields(MachineConfig):
+        value = getattr(config, item.name)
+        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        if item.name in ("image", "params", "modules", "accel"):
+            continue
+        if value == default and item.name not in _ALWAYS:
+            continue
+        option = _OPTIONS.get(item.name)
+        if option is None or value is None:
+            return config.by_hand()
+        options += [option, str(value.value if isinstance(value, Clock) else value)]
+    options += ["--seed", str(params.pop("seed", 1))]
+    if config.accel == "kvm":
+        options += ["--accel", "kvm"]
+    if image is not None:
+        options += ["--image", str(image)]
+    for module in config.modules:
+        options += ["--module", str(module)]
+    for key, value in params.items():
+        options += ["--param", f"{key}={value}"]
+    return shlex.join([*_program(), "run", *options])
+
+
+def _program() -> list[str]:
+    script = Path(sys.executable).with_name("harness")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "harness.cli"]
