@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import yaml
 
-from harness.workload.abi import MAX_CPUS
 from harness.workload.errors import WorkloadError
 from harness.workload.jsontext import parse_json
+from harness.workload.layout import MAX_CPUS
 from harness.workload.model import Policy, Sched, SetCpus, Span, Task, Workload, walk
 from harness.workload.source import Cursor, parse_yaml, relocate
 from harness.workload.steps import (

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.workload import abi
-from harness.workload.abi import Op
+from harness.workload import layout
 from harness.workload.flow import timer_names
 from harness.workload.image import Image, Instruction, Record, pack, unpack
+from harness.workload.layout import Op
 from harness.workload.model import (
     Barrier,
     Block,
@@ -78,7 +78,7 @@ def compile_workload(workload: Workload) -> Image:
 
 def mask_of(cpus: CpuSet | None) -> int:
     """A set of CPUs as a bit set; None is every CPU there can be."""
-    return (1 << abi.MAX_CPUS) - 1 if cpus is None else sum(1 << number for number in cpus)
+    return (1 << layout.MAX_CPUS) - 1 if cpus is None else sum(1 << number for number in cpus)
 
 
 @dataclass(slots=True)
@@ -112,14 +112,14 @@ class _Tables:
     def record(self, task: Task, instance: int) -> Record:
         sched = task.sched or Sched()
         program = _Program(self, task, instance).build()
-        flags = abi.TASK_TEMPLATE * task.template | abi.TASK_KERNEL * task.kernel
+        flags = layout.TASK_TEMPLATE * task.template | layout.TASK_KERNEL * task.kernel
         return Record(
             name=instance_name(task, instance),
             policy=sched.policy,
             nice=sched.nice,
             rt_priority=sched.priority,
             flags=flags,
-            start_cpu=abi.CPU_ANY if task.start_cpu is None else task.start_cpu,
+            start_cpu=layout.CPU_ANY if task.start_cpu is None else task.start_cpu,
             instance=instance,
             program=self.place(program),
             length=len(program),
@@ -198,11 +198,11 @@ class _Program:
             case Block(uninterruptible=uninterruptible):
                 self.emit(Op.BLOCK, a=int(uninterruptible))
             case Wake(task=ref, sync=sync):
-                self.target(Op.WAKE, ref, a=abi.WAKE_SYNC * sync)
+                self.target(Op.WAKE, ref, a=layout.WAKE_SYNC * sync)
             case Yield():
                 self.emit(Op.YIELD)
             case Fork(template=name, thread=thread):
-                self.emit(Op.FORK, a=abi.FORK_THREAD * thread, c=self.tables.first[name])
+                self.emit(Op.FORK, a=layout.FORK_THREAD * thread, c=self.tables.first[name])
             case Exit():
                 self.emit(Op.EXIT)
             case _:
@@ -223,7 +223,7 @@ class _Program:
             case Barrier(barrier=name):
                 self.emit(Op.BARRIER, c=self.barriers.index(name))
             case Wait(condition=name, mutex=mutex):
-                held = abi.NO_MUTEX if mutex is None else self.mutexes.index(mutex)
+                held = layout.NO_MUTEX if mutex is None else self.mutexes.index(mutex)
                 self.emit(Op.WAIT, b=held, c=self.conditions.index(name))
             case Signal(condition=name):
                 self.emit(Op.SIGNAL, c=self.conditions.index(name))
@@ -236,7 +236,7 @@ class _Program:
         self.emit(ns if span.unit is Unit.NS else ticks, d=span.value)
 
     def target(self, op: Op, ref: TaskRef | None, a: int = 0, d: int = 0) -> None:
-        first, count = abi.SELF, 1
+        first, count = layout.SELF, 1
         if ref is not None:
             first, count = self.resolve(ref)
         self.emit(op, a=a, b=count, c=first, d=d)

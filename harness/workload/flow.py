@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.workload.abi import COUNTERS, TIMERS
 from harness.workload.errors import WorkloadError
+from harness.workload.layout import COUNTERS, TIMERS
 from harness.workload.model import (
     Barrier,
     Block,

@@ -11,8 +11,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from harness.workload import abi
-from harness.workload.abi import HEADER, INSTRUCTION, MASK_SIZE, TASK, Op, Operand
+from harness.workload import layout
+from harness.workload.layout import HEADER, INSTRUCTION, MASK_SIZE, TASK, Op, Operand
 from harness.workload.model import Span, Unit
 
 
@@ -48,7 +48,7 @@ class Record:
 
     @property
     def template(self) -> bool:
-        return bool(self.flags & abi.TASK_TEMPLATE)
+        return bool(self.flags & layout.TASK_TEMPLATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ def pack(image: Image) -> bytes:
     started = sum(not record.template for record in image.tasks)
     total = HEADER.size + len(body)
     fields = [
-        abi.MAGIC,
-        abi.VERSION,
+        layout.MAGIC,
+        layout.VERSION,
         HEADER.size,
         total,
         0,
@@ -134,7 +134,7 @@ def unpack(blob: bytes) -> Image:
         (header["task_count"], TASK.size),
         (header["mask_count"], MASK_SIZE),
         (header["code_count"], INSTRUCTION.size),
-        (header["barrier_count"], abi.PARTIES_SIZE),
+        (header["barrier_count"], layout.PARTIES_SIZE),
     ):
         tables.append(blob[at : at + count * size])
         at += count * size
@@ -166,8 +166,8 @@ def _header(blob: bytes) -> dict[str, int]:
     values = HEADER.struct.unpack_from(blob)
     header = dict(zip((field.name for field in HEADER.fields), values, strict=True))
     for name, wanted in (
-        ("magic", abi.MAGIC),
-        ("version", abi.VERSION),
+        ("magic", layout.MAGIC),
+        ("version", layout.VERSION),
         ("header_size", HEADER.size),
         ("total_size", len(blob)),
         ("crc", zlib.crc32(blob[_CRC_END:])),
@@ -190,7 +190,7 @@ def _record(fields: tuple[Any, ...]) -> Record:
     name: bytes
     name, policy, nice, rt_priority, flags, start_cpu, instance, program, length, affinity = fields
     word = name.rstrip(b"\0")
-    if len(word) == abi.NAME_SIZE or not word or not all(0x21 <= byte <= 0x7E for byte in word):
+    if len(word) == layout.NAME_SIZE or not word or not all(0x21 <= byte <= 0x7E for byte in word):
         raise BlobError(f"a task's name is {name!r}")
     return Record(
         name=word.decode("ascii"),
@@ -215,7 +215,7 @@ def _instruction(fields: tuple[int, ...]) -> Instruction:
 
 
 def _check(image: Image) -> None:
-    if not 1 <= image.cpus <= abi.MAX_CPUS:
+    if not 1 <= image.cpus <= layout.MAX_CPUS:
         raise BlobError(f"it needs {image.cpus} CPUs")
     for index, record in enumerate(image.tasks):
         where = f"task {index} ({record.name})"
@@ -230,8 +230,8 @@ def _check_record(image: Image, record: Record, where: str) -> None:
         "policy": record.policy <= 2,
         "nice": -20 <= record.nice <= 19,
         "rt_priority": record.rt_priority <= (99 if record.policy else 0),
-        "flags": record.flags <= abi.TASK_TEMPLATE | abi.TASK_KERNEL,
-        "start_cpu": record.start_cpu == abi.CPU_ANY
+        "flags": record.flags <= layout.TASK_TEMPLATE | layout.TASK_KERNEL,
+        "start_cpu": record.start_cpu == layout.CPU_ANY
         or bool(record.affinity >> record.start_cpu & 1),
         "affinity": record.affinity != 0,
         "program": record.length > 0 and record.program + record.length <= len(image.code),
@@ -243,7 +243,7 @@ def _check_record(image: Image, record: Record, where: str) -> None:
         raise BlobError(f"{where}: the program ends in neither EXIT nor JUMP")
 
 
-_SPECS = {spec.op: spec for spec in abi.OPERATIONS}
+_SPECS = {spec.op: spec for spec in layout.OPERATIONS}
 
 
 def _check_operands(image: Image, instruction: Instruction, length: int, where: str) -> None:
@@ -260,8 +260,8 @@ def _operand_ok(
     limits = {
         Operand.NONE: 1,
         Operand.FLAG: 2,
-        Operand.TIMER: abi.TIMERS,
-        Operand.COUNTER: abi.COUNTERS,
+        Operand.TIMER: layout.TIMERS,
+        Operand.COUNTER: layout.COUNTERS,
         Operand.LABEL: length,
         Operand.MUTEX: image.mutex_count,
         Operand.CONDITION: image.condition_count,
@@ -276,12 +276,12 @@ def _operand_ok(
         case Operand.TIME | Operand.COUNT:
             return 1 <= value < 1 << 63
         case Operand.MUTEX_OR_NONE:
-            return value == abi.NO_MUTEX or value < image.mutex_count
+            return value == layout.NO_MUTEX or value < image.mutex_count
         case Operand.NICE:
             return value <= 19 or value >= 2**64 - 20
         case Operand.TEMPLATE:
             return value < len(image.tasks) and image.tasks[value].template
-        case Operand.TARGET if value == abi.SELF:
+        case Operand.TARGET if value == layout.SELF:
             return instruction.b == 1
         case Operand.TASK | Operand.TARGET:
             named = image.tasks[value : value + instruction.b]

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from harness.workload.abi import NAME_SIZE
 from harness.workload.document import cpus_named
 from harness.workload.errors import WorkloadError, suggest
 from harness.workload.jsontext import parse_json
+from harness.workload.layout import NAME_SIZE
 from harness.workload.model import (
     Barrier,
     Broadcast,
@@ -110,7 +110,7 @@ class _Importer:
 
     def short_name(self, task: RtTask) -> str:
         """The guest's names are short; rt-app's need not be."""
-        suffix = len(f"[{task.instances - 1}]") if task.instances > 1 else 0
+        suffix = len(f"/{task.instances - 1}") if task.instances > 1 else 0
         name = task.key[: NAME_SIZE - 1 - suffix]
         for key, other in self.names.items():
             if other == name:

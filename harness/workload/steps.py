@@ -42,7 +42,7 @@ from harness.workload.units import format_cpus, format_ns, format_span, parse_cp
 
 Data: TypeAlias = str | int | bool | list["Data"] | dict[str, "Data"]
 
-_REF = re.compile(r"([^\[\]\s]+)(?:\[(\d{1,5}|same|next)\])?\Z")
+_REF = re.compile(r"([^/\s]+)(?:/(\d{1,5}|same|next))?\Z")
 
 
 def read_span(at: Cursor) -> Span:
@@ -86,7 +86,7 @@ def read_ref(at: Cursor) -> TaskRef:
     text = at.text("the name of a task")
     match = _REF.match(text)
     if match is None:
-        at.fail(f"{text!r} is not a task; write worker, worker[2], worker[same] or worker[next]")
+        at.fail(f"{text!r} is not a task; write worker, worker/2, worker/same or worker/next")
     if match[2] is None:
         return TaskRef(match[1])
     return TaskRef(match[1], int(match[2]) if match[2].isdigit() else Select(match[2]))
@@ -236,6 +236,8 @@ _READERS: dict[str, Callable[[Cursor], Step]] = {
     "forever": lambda at: Loop(None, read_steps(at)),
 }
 
+STEP_WORDS = ("loop", *_WORDS, *(word for word in _READERS if word not in _WORDS))
+
 
 def write_steps(steps: tuple[Step, ...]) -> list[Data]:
     """Steps as plain data that `read_steps` reads back."""
@@ -299,7 +301,7 @@ def _write_other(step: Step) -> Data:
 def _write_ref(ref: TaskRef) -> str:
     if ref.which is Select.ALL:
         return ref.name
-    return f"{ref.name}[{ref.which if isinstance(ref.which, int) else ref.which.value}]"
+    return f"{ref.name}/{ref.which if isinstance(ref.which, int) else ref.which.value}"
 
 
 def _write_change(value: Data, ref: TaskRef | None, more: dict[str, Data] | None = None) -> Data:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from harness.workload.abi import MAX_CPUS, MAX_RECORDS, NAME_SIZE
 from harness.workload.errors import WorkloadError, suggest
 from harness.workload.flow import check_flow
+from harness.workload.layout import MAX_CPUS, MAX_RECORDS, NAME_SIZE
 from harness.workload.model import (
     Barrier,
     Block,
@@ -124,8 +124,8 @@ def _tasks(workload: Workload) -> None:
 
 
 def instance_name(task: Task, instance: int) -> str:
-    """The name the guest knows an instance by: `hog`, or `hog[2]` when there are several."""
-    return task.name if task.count == 1 else f"{task.name}[{instance}]"
+    """The name the guest knows an instance by: `hog`, or `hog/2` when there are several."""
+    return task.name if task.count == 1 else f"{task.name}/{instance}"
 
 
 class _Context:
@@ -142,6 +142,8 @@ class _Context:
         path: Path = ("tasks", task.name)
         if task.template and task.count != 1:
             raise WorkloadError((*path, "count"), "a template is not started, so it has no count")
+        if task.template and task.kernel:
+            raise WorkloadError((*path, "kernel"), "a forked task is of its parent's kind")
         if task.template and task.start_cpu is not None:
             raise WorkloadError(
                 (*path, "start_cpu"), "a forked task starts on the CPU of its parent"
@@ -250,7 +252,7 @@ class _Context:
         ):
             raise WorkloadError(
                 path,
-                f"[{ref.which.value}] needs as many instances of {user.name!r} as of {ref.name!r}"
+                f"/{ref.which.value} needs as many instances of {user.name!r} as of {ref.name!r}"
                 f" ({target.count})",
             )
 
