@@ -31,7 +31,7 @@ class Template:
     operands: tuple[tuple[Any, ...], ...]
 
 
-class WorkerDied(Exception):
+class WorkerDiedError(Exception):
     """The Keystone process ended or exceeded its deadline during a batch."""
 
 
@@ -79,7 +79,7 @@ class Encoder:
         if new:
             try:
                 cache.update(zip(new, self._exchange(new), strict=True))
-            except WorkerDied:
+            except WorkerDiedError:
                 for request in new:
                     cache[request] = self._alone(request)
         return [cache[request] for request in requests]
@@ -87,7 +87,7 @@ class Encoder:
     def _alone(self, request: Request) -> Template | str:
         try:
             return self._exchange([request])[0]
-        except WorkerDied as death:
+        except WorkerDiedError as death:
             return f"Keystone cannot encode this: {death}"
 
     def _exchange(self, batch: list[Request]) -> list[Template | str]:
@@ -103,11 +103,13 @@ class Encoder:
             limit = time.monotonic() + self._deadline
             (size,) = struct.unpack("<I", self._read(process, 4, limit))
             answers = marshal.loads(self._read(process, size, limit))
-        except (BrokenPipeError, WorkerDied) as error:
+        except (BrokenPipeError, WorkerDiedError) as error:
             process.kill()
             status = process.wait()
             self.close()
-            raise WorkerDied(str(error) if "answer" in str(error) else _cause(status)) from None
+            raise WorkerDiedError(
+                str(error) if "answer" in str(error) else _cause(status)
+            ) from None
         return [_template(answer) for answer in answers]
 
     @staticmethod
@@ -118,10 +120,10 @@ class Encoder:
         while missing:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, limit - time.monotonic()))
             if not ready:
-                raise WorkerDied("no answer within the deadline")
+                raise WorkerDiedError("no answer within the deadline")
             part = os.read(descriptor, missing)
             if not part:
-                raise WorkerDied("")
+                raise WorkerDiedError("")
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)

@@ -1,7 +1,8 @@
 """Integer expressions over numbers, symbols and (in memory operands) registers.
 
-A node is an int, a Symbol, a Register, an Anchor (a place in a section) or an Op. Operators and their grouping are those
-of GNU as. Where C would group differently, parentheses are demanded: no reader has to know both.
+A node is an int, a Symbol, a Register, an Anchor (a place in a section) or an Op. Operators and
+their grouping are those of GNU as. Where C would group differently, parentheses are demanded: no
+reader has to know both.
 """
 
 from __future__ import annotations

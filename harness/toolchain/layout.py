@@ -11,7 +11,7 @@ from harness.toolchain.objects import Align, Anchor, Branch, Code, Data, Section
 from harness.toolchain.padding import no_operations
 from harness.toolchain.readback import finish, refuse
 from harness.toolchain.select import near_form
-from harness.toolchain.values import NotLinear, Place, Value, evaluate
+from harness.toolchain.values import NotLinearError, Place, Value, evaluate
 
 if TYPE_CHECKING:
     from harness.toolchain.assembler import Assembler
@@ -39,7 +39,7 @@ def encode_pending(assembler: Assembler) -> None:
                 assembler.fixups[item] = fixups
             continue
         if item.short is not None:
-            item.short_code = _branch_code(item, next(answers))
+            item.short_code = _branch_code(item, next(answers))[:-1] + b"\0"
         if item.near is not None:
             code = _branch_code(item, next(answers))
             item.near_code = near_form(code, item.near[0])
@@ -58,7 +58,7 @@ def distance(assembler: Assembler, node: Node) -> int | None:
         encode_pending(assembler)
     try:
         value = evaluate(node, _place_so_far)
-    except (NotLinear, ZeroDivisionError):
+    except (NotLinearError, ZeroDivisionError):
         return None
     return value.number if value.is_number else None
 
@@ -167,7 +167,7 @@ def final_value(node: Node, item: Space | Branch) -> Value:
     """The value of an operand of `item`. Raises AsmError where it has none."""
     try:
         return evaluate(node, final_place)
-    except NotLinear:
+    except NotLinearError:
         message = "addresses can only be added and subtracted"
     except ZeroDivisionError:
         message = "division by zero"

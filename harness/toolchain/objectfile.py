@@ -18,7 +18,7 @@ from harness.toolchain.relocate import (
     resolve,
     undefined,
 )
-from harness.toolchain.values import NotLinear, Value, evaluate
+from harness.toolchain.values import NotLinearError, Value, evaluate
 
 _TYPES = {"": 0, "notype": 0, "object": 1, "function": 2, "common": 5, "tls_object": 6}
 _STACK_NOTE = ".note.GNU-stack"
@@ -119,7 +119,7 @@ def _symbol_value(symbol: Symbol) -> Value:
     assert line is not None
     try:
         value = evaluate(symbol, final_place)
-    except NotLinear:
+    except NotLinearError:
         raise AsmError(f"the value of '{symbol.name}' is no address", line) from None
     except ZeroDivisionError:
         raise AsmError("division by zero", line) from None
@@ -136,7 +136,7 @@ def _symbol_size(symbol: Symbol) -> int:
     assert line is not None
     try:
         value = evaluate(symbol.size, final_place)
-    except (NotLinear, ZeroDivisionError, RecursionError):
+    except (NotLinearError, ZeroDivisionError, RecursionError):
         value = None
     if value is None or not value.is_number or value.number < 0:
         hint = "use .size name, . - name behind the last byte, in the same section"

@@ -79,9 +79,9 @@ def _operand(parser: Parser) -> Operand:
     segment = _segment_prefix(parser)
     if not size and not segment:
         if _take_word(parser, "offset"):
-            node = parser.expression()
-            _no_register(node, parser.line, column)
-            return Immediate(node, column, True)
+            address = parser.expression()
+            _no_register(address, parser.line, column)
+            return Immediate(address, column, True)
         if (register := _plain_register(parser)) is not None:
             return register
     node: Node = 0

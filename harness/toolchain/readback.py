@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from harness.toolchain.encoding import Template
 from harness.toolchain.errors import AsmError
+from harness.toolchain.expression import Node
 from harness.toolchain.objects import Code, Fixup
 from harness.toolchain.operands import SIZES, Memory
 from harness.toolchain.registers import REGISTERS
@@ -76,10 +77,10 @@ def _sorted_prefixes(code: bytearray) -> bytearray:
     count = 0
     while count < len(code) and code[count] in _ORDER:
         count += 1
-    return bytearray(sorted(code[:count], key=lambda byte: _ORDER[byte])) + code[count:]
+    return bytearray(sorted(code[:count], key=_ORDER.__getitem__)) + code[count:]
 
 
-def _fixup(item: Code, role: str, node: object, column: int) -> Fixup:
+def _fixup(item: Code, role: str, node: Node, column: int) -> Fixup:
     template, expected = item.template, item.expected
     assert template is not None and isinstance(expected, Expected)
     mode = abs(item.request[0])
@@ -92,7 +93,7 @@ def _fixup(item: Code, role: str, node: object, column: int) -> Fixup:
             "abs32" if size == 4 else "imm",
             item.line,
             column,
-        )  # type: ignore[arg-type]
+        )
     if role == "imm":
         at, size = template.imm
         wide = template.mnemonic == "push" or _operand_bits(expected) == 64
@@ -106,7 +107,7 @@ def _fixup(item: Code, role: str, node: object, column: int) -> Fixup:
         kind = kind if size == 4 else "imm"
     if size == 0:
         raise AsmError("this operand has no room for an address", item.line, column)
-    return Fixup(at, size, node, kind, item.line, column, len(template.code))  # type: ignore[arg-type]
+    return Fixup(at, size, node, kind, item.line, column, len(template.code))
 
 
 def _operand_bits(expected: Expected) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.toolchain.errors import AsmError, Line
 from harness.toolchain.layout import branch_value, final_place
 from harness.toolchain.objects import Branch, Code, Data, Fixup, Section, Symbol
-from harness.toolchain.values import NotLinear, Value, evaluate
+from harness.toolchain.values import NotLinearError, Value, evaluate
 
 if TYPE_CHECKING:
     from harness.toolchain.assembler import Assembler
@@ -25,8 +25,10 @@ R_64, R_PC32, R_PLT32, R_32, R_32S, R_16, R_PC16, R_8, R_PC8, R_PC64 = (
     15,
     24,
 )
-_ABSOLUTE = {("data", 8): R_64, ("data", 4): R_32, ("data", 2): R_16, ("data", 1): R_8,
-             ("abs32", 4): R_32, ("abs32s", 4): R_32S, ("imm", 2): R_16, ("imm", 1): R_8}  # fmt: skip
+_ABSOLUTE = {
+    ("data", 8): R_64, ("data", 4): R_32, ("data", 2): R_16, ("data", 1): R_8,
+    ("abs32", 4): R_32, ("abs32s", 4): R_32S, ("imm", 2): R_16, ("imm", 1): R_8,
+}  # fmt: skip
 _RELATIVE = {8: R_PC64, 4: R_PC32, 2: R_PC16, 1: R_PC8}
 
 
@@ -76,7 +78,7 @@ def check_declared(value: Value, line: Line, column: int) -> None:
 def _field(section: Section, fixup: Fixup, start: int, code: bytearray) -> Relocation | None:
     try:
         value = evaluate(fixup.node, final_place)
-    except NotLinear:
+    except NotLinearError:
         hint = "addresses can only be added, subtracted and, within a section, compared by distance"
         raise AsmError("this cannot be relocated", fixup.line, fixup.column, hint) from None
     except ZeroDivisionError:

@@ -33,29 +33,36 @@ from harness.toolchain.objects import Branch, Code, Field
 from harness.toolchain.operands import SIZES, Far, Immediate, Memory, Operand
 from harness.toolchain.registers import REGISTERS, Register
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 PREFIXES = {
     "lock": 0xF0, "rep": 0xF3, "repe": 0xF3, "repz": 0xF3, "repne": 0xF2, "repnz": 0xF2,
     "data16": 0x66, "data32": 0x66, "addr16": 0x67, "addr32": 0x67,
 }  # fmt: skip
 _SEGMENT_BYTES = {"es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65}
-_LOCKABLE = set(
-    ["add", "adc", "and", "btc", "btr", "bts", "cmpxchg", "cmpxchg8b", "cmpxchg16b", "dec", "inc", "neg", "not", "or", "sbb", "sub", "xor", "xadd", "xchg"]
+_LOCKABLE = _words(
+    """add adc and btc btr bts cmpxchg cmpxchg8b cmpxchg16b dec inc neg not or sbb sub xor xadd
+    xchg"""
 )
 _STRINGS = {
     f"{name}{size}" for name in ("movs", "stos", "lods", "scas", "cmps") for size in "bwdq"
 } | {f"{name}{size}" for name in ("ins", "outs") for size in "bwd"}
-_CONDITIONS = (
-    ["o", "no", "b", "c", "nae", "ae", "nb", "nc", "e", "z", "ne", "nz", "be", "na", "a", "nbe", "s", "ns", "p", "pe", "np", "po", "l", "nge", "ge", "nl", "le", "ng", "g", "nle"]
+_CONDITIONS = _words(
+    "o no b c nae ae nb nc e z ne nz be na a nbe s ns p pe np po l nge ge nl le ng g nle"
 )
 _JCC = {f"j{condition}" for condition in _CONDITIONS}
 _SHORT_ONLY = {"loop", "loope", "loopz", "loopne", "loopnz", "jcxz", "jecxz", "jrcxz"}
 BRANCHES = _JCC | _SHORT_ONLY | {"jmp", "call"}
-_SHIFTS = set(["rol", "ror", "rcl", "rcr", "shl", "sal", "shr", "sar"])
+_SHIFTS = _words("""rol ror rcl rcr shl sal shr sar""")
 # Instructions whose operand size only an operand can tell.
-_SIZED = _SHIFTS | set(
-    ["mov", "add", "adc", "sub", "sbb", "and", "or", "xor", "cmp", "test", "inc", "dec", "neg", "not", "mul", "imul", "div", "idiv", "bt", "bts", "btr", "btc", "movzx", "movsx", "cvtsi2sd", "cvtsi2ss", "fld", "fst", "fstp", "fadd", "fsub", "fmul", "fdiv", "fild", "fist", "fistp"]
+_SIZED = _SHIFTS | _words(
+    """mov add adc sub sbb and or xor cmp test inc dec neg not mul imul div idiv bt bts btr btc
+    movzx movsx cvtsi2sd cvtsi2ss fld fst fstp fadd fsub fmul fdiv fild fist fistp"""
 )
-_IMM8 = _SHIFTS | set(["shld", "shrd", "bt", "bts", "btr", "btc", "int", "in", "out", "rorx"])
+_IMM8 = _SHIFTS | _words("""shld shrd bt bts btr btc int in out rorx""")
 
 # Stand-ins for values that are not known yet: wide enough to force the full-size field.
 _DISP32, _DISP16 = 0x7A5B3C1D, 0x7A5B
@@ -114,8 +121,8 @@ def branch(mnemonic: str, target: Immediate, bits: int, prefix: bytes, line: Lin
 def near_form(code: bytes, bits: int) -> bytes:
     """The near form of a branch; in 16-bit code Keystone's is 32 bits wide."""
     if bits != 16:
-        return code
-    return code[1:-2] if code[0] == 0x66 else code
+        return code[:-4] + bytes(4)
+    return code[1:-4] + bytes(2) if code[0] == 0x66 else code[:-2] + bytes(2)
 
 
 class Selection:
@@ -242,22 +249,18 @@ class Selection:
             elif isinstance(other, Register) and other.kind == "gpr":
                 natural = {64: 32, 32: 32, 16: 16}[bits]
                 narrow = segment[1] and other.bits == 16  # mov ax, ds keeps its size
-                if other.bits != natural and not narrow and other.bits > 8:
-                    if not (segment[1] and bits == 16):
-                        self._replace(other, natural)
+                keep = narrow or (segment[1] and bits == 16)
+                if other.bits not in (8, natural) and not keep:
+                    self._replace(other, natural)
         elif name == "str" and isinstance(operands[0], Register) and operands[0].bits == 64:
             self._replace(operands[0], 32)
 
     def _replace(self, old: Register, bits: int) -> None:
         """Names the same register in another width."""
-        number = old.name.strip("re") if not old.name.startswith("r8") else old.name
-        stem = old.name
-        if stem.startswith("r") and stem[1:2].isdigit():
-            stem = stem.rstrip("bwd")
-            new = stem + {16: "w", 32: "d", 64: ""}[bits]
+        if old.name[1].isdigit():
+            new = old.name.rstrip("wd") + {16: "w", 32: "d", 64: ""}[bits]
         else:
-            core = old.name[1:] if old.bits in (32, 64) else number if number else old.name
-            core = old.name if old.bits == 16 else core
+            core = old.name if old.bits == 16 else old.name[1:]
             new = {16: "", 32: "e", 64: "r"}[bits] + core
         self.operands = [REGISTERS[new] if o is old else o for o in self.operands]
 

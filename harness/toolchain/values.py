@@ -13,7 +13,7 @@ from harness.toolchain.objects import Anchor, Symbol
 Place = tuple[object, int]
 
 
-class NotLinear(Exception):
+class NotLinearError(Exception):
     """The expression does more with an address than add and subtract."""
 
 
@@ -34,7 +34,7 @@ class Value:
 def evaluate(node: Node, place: Callable[[Anchor], Place], depth: int = 0) -> Value:
     """The value of `node` where `place` tells the position of an anchor.
 
-    Raises NotLinear, ZeroDivisionError, or RecursionError for a symbol defined by itself.
+    Raises NotLinearError, ZeroDivisionError, or RecursionError for a symbol defined by itself.
     """
     if isinstance(node, int):
         return Value(node)
@@ -44,7 +44,7 @@ def evaluate(node: Node, place: Callable[[Anchor], Place], depth: int = 0) -> Va
     if isinstance(node, Symbol):
         return _symbol(node, place, depth)
     if not isinstance(node, Op):
-        raise NotLinear
+        raise NotLinearError
     left = evaluate(node.left, place, depth)
     right = evaluate(node.right, place, depth)
     if left.is_number and right.is_number:
@@ -53,7 +53,7 @@ def evaluate(node: Node, place: Callable[[Anchor], Place], depth: int = 0) -> Va
         return Value(number)
     sign = {"+": 1, "-": -1, "neg": -1}.get(node.name)
     if sign is None:
-        raise NotLinear
+        raise NotLinearError
     origins = dict(left.origins)
     for origin, count in right.origins.items():
         total = origins.pop(origin, 0) + sign * count
