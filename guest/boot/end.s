@@ -1,0 +1,139 @@
+.intel_syntax noprefix
+# The end of a run: every CPU stops and hands in what its ring holds; the last line is `end`.
+
+.include "macros.inc"
+.include "cpu.inc"
+.include "layout.inc"
+.include "trace.inc"
+
+.extern cpu_count
+.extern cpu_table
+.extern clock_relax
+.extern ipi_call_post
+.extern lapic_check_errors
+.extern timer_stop
+.extern trace_drain
+.extern trace_sequence
+
+.section .text
+# run_end(edi = failures): ends the run with the verdict that the guest itself can give.
+#   clobbers: never returns
+#   locks: none
+#   irq: on; off at the end
+PUBLIC run_end
+run_end:
+    FRAME
+    mov ebx, edi
+    call run_stop_others
+    cli
+    call run_close_cpu
+    mov rdi, gs:[percpu.self]
+    call run_sum_dropped
+    mov rcx, rax
+    lea rdx, [rip + result_pass]
+    lea rax, [rip + result_fail]
+    test ebx, ebx
+    cmovnz rdx, rax
+    mov rax, qword ptr [rip + trace_sequence]
+    inc rax                             # this event counts too
+    EVENT end, rax, rcx, rdx
+    mov rdi, gs:[percpu.self]
+    call trace_drain
+    mov al, EXIT_PASS
+    test ebx, ebx
+    jz .exit
+    mov al, EXIT_FAIL
+.exit:
+    out EXIT_PORT, al
+.dead:
+    hlt
+    jmp .dead
+END run_end
+
+# run_stop_others(): parks every other CPU, one after the other.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PRIVATE run_stop_others
+run_stop_others:
+    FRAME
+    push rbx
+    push r12
+    xor ebx, ebx
+.cpu:
+    lea rax, [rip + cpu_table]
+    mov r12, qword ptr [rax + rbx * 8]
+    cmp r12, gs:[percpu.self]
+    je .next
+    mov edi, ebx
+    lea rsi, [rip + run_park]
+    call ipi_call_post
+.wait:
+    cmp dword ptr [r12 + percpu.parked], 0
+    jne .next
+    call clock_relax
+    jmp .wait
+.next:
+    inc ebx
+    cmp rbx, qword ptr [rip + cpu_count]
+    jb .cpu
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END run_stop_others
+
+# run_park(): closes the calling CPU and stops it for good.
+#   clobbers: never returns
+#   locks: none
+#   irq: any; off from then on
+PRIVATE run_park
+run_park:
+    FRAME
+    cli
+    call run_close_cpu
+    mov rdi, gs:[percpu.self]
+    call trace_drain
+    mov dword ptr gs:[percpu.parked], 1
+.stop:
+    hlt
+    jmp .stop
+END run_park
+
+# run_close_cpu(): last look at the hardware, last event of this CPU.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: off
+PRIVATE run_close_cpu
+run_close_cpu:
+    FRAME
+    call timer_stop
+    call lapic_check_errors
+    EVENT cpu_summary, gs:[percpu.ticks], gs:[percpu.ipis], gs:[percpu.switches]
+    UNFRAME
+    ret
+END run_close_cpu
+
+# run_sum_dropped() -> rax = events that all CPUs had to give up.
+#   clobbers: rcx, rdx
+#   locks: none; all CPUs are parked
+#   irq: off
+PRIVATE run_sum_dropped
+run_sum_dropped:
+    xor eax, eax
+    xor ecx, ecx
+.cpu:
+    lea rdx, [rip + cpu_table]
+    mov rdx, qword ptr [rdx + rcx * 8]
+    add rax, qword ptr [rdx + percpu.dropped]
+    inc ecx
+    cmp rcx, qword ptr [rip + cpu_count]
+    jb .cpu
+    ret
+END run_sum_dropped
+
+.section .rodata
+result_pass:
+    .asciz "pass"
+result_fail:
+    .asciz "fail"
