@@ -1,0 +1,245 @@
+"""The command ``harness``: boot a guest and judge it, or judge a log that was saved.
+
+Exit status: 0 the verdict is pass; 1 it is not; 2 the command line or an input file is wrong;
+3 the environment is: the guest does not build, or QEMU does not start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from harness.boot import Run, build_id_of, default_image
+from harness.machine import Clock, ConfigError, Ending, MachineConfig
+from harness.oracle.verdict import Verdict, judge
+from harness.report.failure import failure_report
+from harness.report.summary import cpu_rows, cpu_table
+from harness.toolchain.build import BuildError
+from harness.trace.parser import parse_file
+from harness.trace.trace import Trace
+
+NOT_PASSED, BAD_INPUT, BAD_ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="harness",
+    help="Boots scheduler guests in QEMU and judges every decision they take.",
+    epilog="Exit status: 0 pass, 1 not a pass, 2 bad usage or input, 3 QEMU or the build failed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def main() -> NoReturn:
+    """Entry point of the ``harness`` script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _err.print("harness: interrupted", markup=False)
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+@app.callback()
+def _commands() -> None:
+    """Keeps `run` a command of its own, however few commands there are."""
+
+
+@app.command("run")
+def run_command(
+    smp: Annotated[int, typer.Option("--smp", metavar="N", help="CPUs, 1 to 255.")] = 4,
+    clock: Annotated[
+        Clock,
+        typer.Option(
+            help="virtual: instructions are the clock, the same seed gives the same log byte for "
+            "byte. real: CPUs run at the same time, with real races."
+        ),
+    ] = Clock.VIRTUAL,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the guest's choices.")] = 1,
+    hz: Annotated[int, typer.Option(metavar="N", help="Timer ticks per second.")] = 1000,
+    machine: Annotated[
+        str, typer.Option(metavar="M", help="Machine type: microvm, q35 or pc.")
+    ] = "microvm",
+    accel: Annotated[
+        str, typer.Option(metavar="A", help="tcg, or kvm (with --clock real).")
+    ] = "tcg",
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="K=V", help="Boot parameter of the guest; repeat."),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Kernel to boot instead of this project's, which is built when due.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
+    module: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Boot module for the guest.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
+    memory: Annotated[int, typer.Option(metavar="MIB", help="Memory of the machine.")] = 64,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="End the run after S seconds.")
+    ] = 60.0,
+    quiet: Annotated[
+        float, typer.Option(metavar="S", help="End the run after S seconds of silence.")
+    ] = 10.0,
+    qemu: Annotated[str, typer.Option(metavar="PATH", help="QEMU to run.")] = "qemu-system-x86_64",
+    keep_log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the serial log; `check` reads it.")
+    ] = None,
+) -> None:
+    """Boot a guest, judge the run, and show what each CPU did.
+
+    Without options it boots this project's guest with four CPUs under the virtual clock.
+    """
+    params = dict(_parse_param(item) for item in param or [])
+    try:
+        with _working("building the guest"):
+            path = default_image() if image is None else image
+        config = MachineConfig(
+            image=path,
+            cpus=smp,
+            clock=clock,
+            hz=hz,
+            machine=machine,
+            accel=accel,
+            memory_mib=memory,
+            modules=tuple(module or ()),
+            timeout=timeout,
+            quiet=quiet,
+            qemu=qemu,
+            params={"seed": seed, **params},
+        )
+        run = Run(config, build_id=build_id_of(path), default_image=image is None)
+    except BuildError as error:
+        _stop(f"the guest does not build:\n{error}", BAD_ENVIRONMENT)
+    except ConfigError as error:
+        _stop(str(error), BAD_INPUT)
+    with run, _working(f"running on {smp} CPUs, at most {timeout:g} s"):
+        run.verdict  # noqa: B018 - waits for the end while the spinner turns
+    if keep_log is not None:
+        _save(run, keep_log)
+    _show_run(run)
+    if run.result.ending is Ending.START_FAILED:
+        raise typer.Exit(BAD_ENVIRONMENT)
+    raise typer.Exit(0 if run.passed else NOT_PASSED)
+
+
+@app.command()
+def check(
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG",
+            help="A serial log, as --keep-log saves it.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ],
+    smp: Annotated[
+        int | None,
+        typer.Option("--smp", metavar="N", help="CPUs that must have run (default: as it says)."),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The kernel that must have written it.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
+) -> None:
+    """Judge a saved log, without booting anything.
+
+    A log alone cannot prove everything that a pass takes: QEMU's exit status is not in it.
+    What remains unproven is listed.
+    """
+    trace = parse_file(log)
+    build_id = None if image is None else build_id_of(image)
+    verdict = judge(trace, build_id=build_id, cpus=smp)
+    _show_verdict(verdict)
+    _show_cpus(trace)
+    raise typer.Exit(0 if verdict.passed else NOT_PASSED)
+
+
+def _parse_param(item: str) -> tuple[str, str]:
+    key, equals, value = item.partition("=")
+    if not equals or not key.isidentifier():
+        raise typer.BadParameter(f"{item!r} is not KEY=VALUE", param_hint="--param")
+    if key in ("hz", "clock", "cpus", "seed"):
+        option = "--smp" if key == "cpus" else f"--{key}"
+        raise typer.BadParameter(f"set {key} by {option}", param_hint="--param")
+    return key, value
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    _err.print(f"harness: {message}", markup=False, soft_wrap=True)
+    raise typer.Exit(status)
+
+
+@contextmanager
+def _working(what: str) -> Iterator[None]:
+    """Say on a terminal what takes its time."""
+    if not _err.is_terminal:
+        yield
+        return
+    with _err.status(what):
+        yield
+
+
+def _save(run: Run, path: Path) -> None:
+    try:
+        path.write_bytes(run.log)
+    except OSError as error:
+        _stop(f"cannot save the log: {error}", BAD_INPUT)
+
+
+def _show_run(run: Run) -> None:
+    if run.passed:
+        _show_verdict(run.verdict)
+    else:
+        _out.print(failure_report(run), markup=False, soft_wrap=True)
+    _show_cpus(run.trace)
+    if run.passed:
+        _out.print(f"again: {run.command}", markup=False, soft_wrap=True)
+
+
+def _show_verdict(verdict: Verdict) -> None:
+    head, _, rest = str(verdict).partition("\n")
+    _out.print(Text(head, style="bold green" if verdict.passed else "bold red"), soft_wrap=True)
+    if rest:
+        _out.print(rest, markup=False, soft_wrap=True)
+
+
+def _show_cpus(trace: Trace) -> None:
+    rows = cpu_rows(trace)
+    if rows:
+        _out.print(cpu_table(rows))
+
+
+if __name__ == "__main__":
+    main()
