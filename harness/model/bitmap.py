@@ -42,8 +42,11 @@ def clear_bit(words: list[int], bit: int) -> None:
     words[bit // BITS_PER_LONG] &= ~(1 << bit % BITS_PER_LONG)
 
 
-def test_bit(words: Sequence[int], bit: int) -> bool:
-    return bool(words[bit // BITS_PER_LONG] >> bit % BITS_PER_LONG & 1)
+def set_bits(words: Sequence[int]) -> Iterator[int]:
+    """Every set bit of a bitmap, ascending, the delimiter included."""
+    for number, word in enumerate(words):
+        for bit in cpus(word):
+            yield number * BITS_PER_LONG + bit
 
 
 def sched_find_first_bit(words: Sequence[int]) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model.array import PrioArray
-from harness.model.bitmap import BITMAP_WORDS, BITS_PER_LONG, DELIMITER, test_bit
+from harness.model.bitmap import DELIMITER, set_bits
 from harness.model.constants import MAX_BONUS, MAX_PRIO, MAX_RT_PRIO, Policy, State
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, rt_task
@@ -56,20 +56,20 @@ def check_system(rqs: Sequence[Runqueue], tasks: Sequence[Task]) -> list[Violati
 
 def bitmap_tells_lists(array: PrioArray, where: str) -> Iterator[Violation]:
     """S1: a bit is set exactly where the list has tasks."""
-    for prio, tasks in enumerate(array.queue):
-        bit = test_bit(array.bitmap, prio)
-        if bit != bool(tasks):
-            yield Violation(
-                "S1", f"{where}: bit {prio} is {bit:d}, its list has {len(tasks)} tasks"
-            )
+    marked = {bit for bit in set_bits(array.bitmap) if bit < DELIMITER}
+    occupied = {prio for prio, tasks in enumerate(array.queue) if tasks}
+    for prio in sorted(marked ^ occupied):
+        bit, length = int(prio in marked), len(array.queue[prio])
+        yield Violation("S1", f"{where}: bit {prio} is {bit}, its list has {length} tasks")
 
 
 def delimiter_only(array: PrioArray, where: str) -> Iterator[Violation]:
     """S2: bit 140 is set, those after it are not."""
-    if not test_bit(array.bitmap, DELIMITER):
+    beyond = [bit for bit in set_bits(array.bitmap) if bit >= DELIMITER]
+    if DELIMITER not in beyond:
         yield Violation("S2", f"{where}: the delimiter, bit {DELIMITER}, is clear")
-    for bit in range(DELIMITER + 1, BITMAP_WORDS * BITS_PER_LONG):
-        if test_bit(array.bitmap, bit):
+    for bit in beyond:
+        if bit != DELIMITER:
             yield Violation("S2", f"{where}: bit {bit}, after the delimiter, is set")
 
 
@@ -116,21 +116,20 @@ def lists_well_formed(
 ) -> Iterator[Violation]:
     """S7: no list holds a task twice or more tasks than there are."""
     for prio, tasks in enumerate(array.queue):
-        for pid, times in Counter(id(p) for p in tasks).items():
-            if times > 1:
-                p = next(p for p in tasks if id(p) == pid)
-                yield Violation("S7", f"{where}: list {prio} holds {p!r} {times} times")
+        twice = [p for p, times in Counter(tasks).items() if times > 1] if len(tasks) > 1 else []
+        for p in twice:
+            yield Violation("S7", f"{where}: list {prio} holds {p!r} {tasks.count(p)} times")
         if nr_tasks is not None and len(tasks) > nr_tasks:
             yield Violation("S7", f"{where}: list {prio} is longer than the {nr_tasks} tasks")
 
 
 def in_one_list(rqs: Sequence[Runqueue], tasks: Sequence[Task]) -> Iterator[Violation]:
     """S8: a task is in one list if it names an array, in none if it does not."""
-    times = Counter(id(p) for rq in rqs for array in rq.arrays for p in array.tasks())
+    times = Counter(p for rq in rqs for array in rq.arrays for p in array.tasks())
     for p in tasks:
         expected = 0 if p.array is None else 1
-        if times[id(p)] != expected:
-            yield Violation("S8", f"{p!r} is in {times[id(p)]} lists, {expected} expected")
+        if times[p] != expected:
+            yield Violation("S8", f"{p!r} is in {times[p]} lists, {expected} expected")
 
 
 def current_queued(rq: Runqueue) -> Iterator[Violation]:
@@ -147,9 +146,9 @@ def current_queued(rq: Runqueue) -> Iterator[Violation]:
 
 def current_once(rqs: Sequence[Runqueue]) -> Iterator[Violation]:
     """S9: no task is current on two CPUs."""
-    where: dict[int, int] = {}
+    where: dict[Task, int] = {}
     for rq in rqs:
-        first = where.setdefault(id(rq.curr), rq.cpu)
+        first = where.setdefault(rq.curr, rq.cpu)
         if first != rq.cpu:
             yield Violation("S9", f"{rq.curr!r} is current on cpu{first} and on cpu{rq.cpu}")
 
