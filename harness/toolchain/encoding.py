@@ -52,7 +52,11 @@ class Encoder:
         """Starts the child early, so that it loads its libraries while the caller parses."""
         if self._process is None:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
             )
             atexit.register(self.close)
 
@@ -64,7 +68,7 @@ class Encoder:
         atexit.unregister(self.close)
         process.kill()
         process.wait()
-        for stream in (process.stdin, process.stdout):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
@@ -93,7 +97,7 @@ class Encoder:
     def _exchange(self, batch: list[Request]) -> list[Template | str]:
         self.start()
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        assert process is not None and process.stdin and process.stdout and process.stderr
         payload = marshal.dumps(batch)
         try:
             process.stdin.write(struct.pack("<I", len(payload)))
@@ -103,14 +107,24 @@ class Encoder:
             limit = time.monotonic() + self._deadline
             (size,) = struct.unpack("<I", self._read(process, 4, limit))
             answers = marshal.loads(self._read(process, size, limit))
-        except (BrokenPipeError, WorkerDiedError) as error:
+        except TimeoutError:
             process.kill()
-            status = process.wait()
-            self.close()
-            raise WorkerDiedError(
-                str(error) if "answer" in str(error) else _cause(status)
-            ) from None
+            raise self._died("no answer within the deadline") from None
+        except (BrokenPipeError, EOFError):
+            # It is about to end by itself: wait for its status.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            raise self._died("") from None
         return [_template(answer) for answer in answers]
+
+    def _died(self, why: str) -> WorkerDiedError:
+        process = self._process
+        assert process is not None and process.stderr is not None
+        status = process.wait()
+        words = os.read(process.stderr.fileno(), 4096).decode("utf-8", "replace").strip()
+        self.close()
+        return WorkerDiedError(why or _cause(status, words))
 
     @staticmethod
     def _read(process: subprocess.Popen[bytes], size: int, limit: float) -> bytes:
@@ -120,19 +134,19 @@ class Encoder:
         while missing:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, limit - time.monotonic()))
             if not ready:
-                raise WorkerDiedError("no answer within the deadline")
+                raise TimeoutError
             part = os.read(descriptor, missing)
             if not part:
-                raise WorkerDiedError("")
+                raise EOFError
             parts.append(part)
             missing -= len(part)
         return b"".join(parts)
 
 
-def _cause(status: int) -> str:
+def _cause(status: int, words: str) -> str:
     if status < 0:
         return f"it was ended by signal {-status} (a loop without end, or a crash)"
-    return f"it ended with status {status}"
+    return words.replace("LLVM ERROR: ", "") or f"it ended with status {status}"
 
 
 def _template(answer: Any) -> Template | str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.toolchain.encoding import Template
 from harness.toolchain.errors import AsmError
-from harness.toolchain.expression import Node
+from harness.toolchain.expression import Node, Op
 from harness.toolchain.objects import Align, Anchor, Branch, Code, Data, Section, Space, Symbol
 from harness.toolchain.padding import no_operations
 from harness.toolchain.readback import finish, refuse
@@ -54,6 +54,8 @@ def _branch_code(item: Branch, answer: Template | str) -> bytes:
 
 def distance(assembler: Assembler, node: Node) -> int | None:
     """The value of an expression whose labels cancel out at distances that are final already."""
+    if not _may_cancel(node):
+        return None
     if assembler.pending:
         encode_pending(assembler)
     try:
@@ -61,6 +63,23 @@ def distance(assembler: Assembler, node: Node) -> int | None:
     except (NotLinearError, ZeroDivisionError):
         return None
     return value.number if value.is_number else None
+
+
+def _may_cancel(node: Node) -> bool:
+    """Whether `node` names at least two labels and no symbol without a value."""
+    count = 0
+    stack = [node]
+    while stack:
+        leaf = stack.pop()
+        if isinstance(leaf, Op):
+            stack += (leaf.left, leaf.right)
+        elif isinstance(leaf, Symbol) and leaf.anchor is None:
+            if leaf.node is None or len(stack) > MAX_PASSES:
+                return False
+            stack.append(leaf.node)
+        else:
+            count += not isinstance(leaf, int)
+    return count > 1
 
 
 def _place_so_far(anchor: Anchor) -> Place:

@@ -80,11 +80,16 @@ class Data:
 
 @dataclass(eq=False, slots=True)
 class Field:
-    """An operand value that is not known while its instruction is encoded."""
+    """An operand value that is not known while its instruction is encoded: `stand_in`, `size`
+    bytes wide, is encoded in its place. `wide`: the CPU extends the field to 64 bits by its sign.
+    """
 
-    role: str  # disp, imm or pc (a RIP-relative displacement)
+    role: str  # disp, imm, far or pc (a RIP-relative displacement)
     node: Node
     column: int
+    stand_in: int
+    size: int
+    wide: bool
 
 
 @dataclass(eq=False, slots=True)

@@ -222,7 +222,7 @@ class _Terms:
             return register, None, 1
         (base, base_scale, base_explicit), (index, scale, explicit) = found
         swap = base_scale != 1 or (base_explicit and not explicit)
-        swap = swap or (scale == 1 and index.is_stack_pointer)
+        swap = swap or (not explicit and index.is_stack_pointer)
         swap = swap or (index.name in ("bx", "bp") and base.name in ("si", "di"))
         if swap:
             (base, base_scale, _), (index, scale, _) = found[1], found[0]

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from harness.toolchain.encoding import Template
 from harness.toolchain.errors import AsmError
-from harness.toolchain.expression import Node
-from harness.toolchain.objects import Code, Fixup
+from harness.toolchain.objects import Code, Field, Fixup
 from harness.toolchain.operands import SIZES, Memory
 from harness.toolchain.registers import REGISTERS
 from harness.toolchain.select import Expected
@@ -46,68 +45,53 @@ def finish(item: Code, template: Template) -> list[Fixup]:
     if not expected.patched:
         _check(item, template, expected)
     code = bytearray(template.code)
-    disp_at, imm_at = template.disp[0], template.imm[0]
     if expected.absolute:
         # mod=10 rm=100 with SIB "rsp" becomes mod=00 rm=100, SIB "no index, no base".
         code[template.modrm] &= 0x3F
         code[template.modrm + 1] = 0x25
     if expected.drop_zero_disp and template.disp[1] == 1:
         code[template.modrm] &= 0x3F
-        del code[disp_at]
-        imm_at -= 1
-    removed = 0
-    if expected.drop_prefix and code[0] == 0x66:
-        del code[0]
-        removed = 1
-    code = _sorted_prefixes(bytearray(item.prefix) + code)
-    shift = len(item.prefix) - removed
+        del code[template.disp[0]]
+    places = [_place(item, template, field) for field in item.fields]
+    shift = len(code)
+    code = _with_prefixes(item.prefix, code, expected.drop_prefix)
+    shift = len(code) - shift
+    fixups = []
+    for field, place in zip(item.fields, places, strict=True):
+        at = place + shift
+        code[at : at + field.size] = bytes(field.size)
+        kind = "imm"
+        if field.role == "pc":
+            kind = "pc"
+        elif field.size >= 4:
+            kind = "data" if field.size == 8 else "abs32s" if field.wide else "abs32"
+        fixups.append(Fixup(at, field.size, field.node, kind, item.line, field.column, len(code)))
     item.prefix = b""
-    item.template = Template(
-        bytes(code), template.mnemonic, 0, (disp_at + shift, template.disp[1]),
-        (imm_at + shift, template.imm[1]), template.operands,
-    )  # fmt: skip
-    fixups = [_fixup(item, field.role, field.node, field.column) for field in item.fields]
-    for fixup in fixups:
-        code[fixup.offset : fixup.offset + fixup.size] = bytes(fixup.size)
-    item.template = replace(item.template, code=bytes(code))
+    item.template = replace(template, code=bytes(code))
     return fixups
 
 
-def _sorted_prefixes(code: bytearray) -> bytearray:
+def _place(item: Code, template: Template, field: Field) -> int:
+    """Where the stand-in of a field is: where Capstone says, if it is really there."""
+    if field.role == "far":
+        at = len(template.code) - 2 - field.size
+    else:
+        at = (template.imm if field.role == "imm" else template.disp)[0]
+    found = template.code[at : at + field.size]
+    if not at or found != field.stand_in.to_bytes(field.size, "little"):
+        hint = "write it another way"
+        raise AsmError("this operand has no room for an address", item.line, field.column, hint)
+    return at
+
+
+def _with_prefixes(more: bytes, code: bytearray, drop: bool) -> bytearray:
+    """Prefixes in the order of GNU as, without the needless operand-size prefix if told so."""
     count = 0
     while count < len(code) and code[count] in _ORDER:
         count += 1
-    return bytearray(sorted(code[:count], key=_ORDER.__getitem__)) + code[count:]
-
-
-def _fixup(item: Code, role: str, node: Node, column: int) -> Fixup:
-    template, expected = item.template, item.expected
-    assert template is not None and isinstance(expected, Expected)
-    mode = abs(item.request[0])
-    if role == "far":
-        size = 4 if mode == 64 else 2
-        return Fixup(
-            len(template.code) - 2 - size,
-            size,
-            node,
-            "abs32" if size == 4 else "imm",
-            item.line,
-            column,
-        )
-    if role == "imm":
-        at, size = template.imm
-        wide = template.mnemonic == "push" or _operand_bits(expected) == 64
-        kind = {8: "data", 4: "abs32s" if wide else "abs32"}.get(size, "imm")
-    else:
-        at, size = template.disp
-        memory = expected.memory
-        assert memory is not None
-        bits = memory.address_bits or mode
-        kind = "pc" if role == "pc" else "abs32s" if bits == 64 else "abs32"
-        kind = kind if size == 4 else "imm"
-    if size == 0:
-        raise AsmError("this operand has no room for an address", item.line, column)
-    return Fixup(at, size, node, kind, item.line, column, len(template.code))
+    prefixes = [byte for byte in code[:count] if not (drop and byte == 0x66)] + list(more)
+    prefixes.sort(key=lambda byte: _ORDER[byte])
+    return bytearray(prefixes) + code[count:]
 
 
 def _operand_bits(expected: Expected) -> int:
@@ -155,7 +139,7 @@ def _wrong(item: Code, what: str) -> AsmError:
 
 
 def _same_number(value: int, found: int, size: int) -> bool:
-    bits = size * 8
+    bits = size * 8 or 64
     fits = -(1 << (bits - 1)) <= value < 1 << bits
     return fits and (value - found) % (1 << bits) == 0
 

@@ -165,7 +165,8 @@ def _branch(section: Section, item: Branch, start: int, code: bytearray) -> Relo
     if target is None:
         raise AsmError("this is no address to branch to", item.line, item.column)
     base, addend = target
-    kind = R_PLT32 if isinstance(base, Symbol) and size == 4 else _RELATIVE[size]
+    plt = isinstance(base, Symbol) and item.near is not None and item.near[0] == 64
+    kind = R_PLT32 if plt else _RELATIVE[size]
     return Relocation(end - size, kind, base, addend - size)
 
 

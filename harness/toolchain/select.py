@@ -10,13 +10,14 @@ is handled in this file, so this is the list:
   the order of GNU as (segment, address size, operand size, lock or repeat). GNU as leaves out
   an override that names the default segment of the address, so it is left out here too.
 * `[rcx + rsp]` is encoded without rsp: base and index are ordered before (operands.py).
-* In 16-bit code pushes of numbers, returns, near calls and jumps come out 32 bits wide: AT&T
-  syntax with a size suffix is used, or the operand-size prefix is dropped (see `short_field`).
+* In 16-bit code returns, near calls and jumps come out 32 bits wide: AT&T
+  syntax with a size suffix is used, or the operand-size prefix is dropped (`near_form`).
 * `[bp + di]` gets a displacement of zero in 16-bit code, which is taken out again.
 * In 32- and 64-bit code `iret`, `pushf`, `popf`, `mov ds, ax`, `mov [x], ds`, pushes of segment
   registers and (32-bit) `lgdt` and its kin get a needless 0x66: other names or AT&T suffixes.
 * `movsd` without operands, `lret`, `lretq`, `sysretq`, `movsx r64, r/m32`, `jmp fword ptr` and
   `pop [x]` are unknown to it under these names.
+* `push 0xffff` is encoded as a push of -1: numbers are pushed in AT&T syntax with a size suffix.
 * Far jumps `selector:offset` in 32-bit code get a 16-bit offset: encoded in its 64-bit mode.
 * `int 3` becomes `int3`, and `xchg rax, rax` becomes `nop`, as GNU as chooses.
 * `nop` with an operand is encoded as something else: refused.
@@ -65,7 +66,7 @@ _SIZED = _SHIFTS | _words(
 _IMM8 = _SHIFTS | _words("""shld shrd bt bts btr btc int in out rorx""")
 
 # Stand-ins for values that are not known yet: wide enough to force the full-size field.
-_DISP32, _DISP16 = 0x7A5B3C1D, 0x7A5B
+_DISPLACEMENTS = {16: 0x7A5B, 32: 0x7A5B3C1D}
 _IMMEDIATES = {8: 0x5D, 16: 0x5C3D, 32: 0x6B4C2D1E, 64: 0x6B4C2D1E5A3B1C0D}
 
 _PLAIN: dict[int, dict[str, tuple[str, bool]]] = {  # mnemonic -> (text, AT&T syntax)
@@ -224,12 +225,20 @@ class Selection:
             self.mnemonic, self.operands = "nop", []
         elif name in ("ljmp", "lcall") and len(operands) == 2:
             self._far_pair()
-        elif name == "push" and bits == 16 and isinstance(first, Immediate):
-            self.mnemonic, self.att = "pushw", True
+        elif name == "push" and isinstance(first, Immediate):
+            self._rename_push(first)
         elif name in ("lgdt", "lidt", "sgdt", "sidt") and bits == 32:
             self.expected.drop_prefix = True
         else:
             self._rename_segment_moves()
+
+    def _rename_push(self, number: Immediate) -> None:
+        self.mnemonic, self.att = {64: "pushq", 32: "pushl", 16: "pushw"}[self.bits], True
+        node = number.node
+        if self.bits != 64 and isinstance(node, int):
+            half = 1 << (self.bits - 1)
+            if half <= node < 2 * half:
+                self.operands = [replace(number, node=node - 2 * half)]
 
     def _far_pair(self) -> None:
         selector, offset = self.operands
@@ -279,10 +288,9 @@ class Selection:
             return 8
         if self.mnemonic in ("ret", "retf", "lret", "enter", "retw", "lretw"):
             return 16
-        if self.mnemonic in ("push", "pushw"):
+        if self.mnemonic.startswith("push"):
             return 16 if self.bits == 16 else 32
-        widths = [w for o in self.operands if (w := self._bits(o))]
-        return min(widths[0], 32) if widths else 32
+        return min(self._width(), 32)
 
     def _text(self, operand: Operand) -> str:
         if isinstance(operand, Register):
@@ -306,8 +314,19 @@ class Selection:
                 operand.column,
                 "write 'offset x' for an address, '[x]' for memory; define constants earlier",
             )  # fmt: skip
-        self.fields.append(Field("imm", node, operand.column))
-        return hex(_IMMEDIATES[self._operand_bits()])
+        bits = self._operand_bits()
+        wide = bits == 32 and (self._width() == 64 or self.mnemonic == "pushq")
+        return hex(self._open("imm", node, operand.column, bits, wide))
+
+    def _open(self, role: str, node: Node, column: int, bits: int, wide: bool = False) -> int:
+        """Leaves a field open; returns what to encode there meanwhile."""
+        table = _IMMEDIATES if role in ("imm", "far") else _DISPLACEMENTS
+        self.fields.append(Field(role, node, column, table[bits], bits // 8, wide))
+        return table[bits]
+
+    def _width(self) -> int:
+        widths = [w for o in self.operands if (w := self._bits(o))]
+        return widths[0] if widths else 32
 
     def _far(self, operand: Far) -> str:
         if self.bits == 64:
@@ -317,10 +336,9 @@ class Selection:
             raise AsmError("only jmp and ljmp take selector:offset", self.line, operand.column)
         if not isinstance(operand.selector, int) or not 0 <= operand.selector < 1 << 16:
             raise AsmError("the selector must be a 16-bit constant", self.line, operand.column)
-        self.fields.append(Field("far", operand.offset, operand.column))
         self.expected.patched = True
-        placeholder = _IMMEDIATES[32] if self.bits == 32 else _IMMEDIATES[16]
-        return f"{operand.selector:#x}:{placeholder:#x}"
+        stand_in = self._open("far", operand.offset, operand.column, self.bits)
+        return f"{operand.selector:#x}:{stand_in:#x}"
 
     def _memory(self, operand: Memory) -> str:
         self.expected.memory = operand
@@ -341,13 +359,12 @@ class Selection:
         self._keep_bare(operand, bits, disp)
         if not parts and self.bits == 64 and self.mnemonic != "movabs":
             self.expected.absolute = True
-            self.fields.append(Field("disp", disp, operand.column))
-            return self._sized(operand, f"rsp+{_DISP32:#x}")
+            stand_in = self._open("disp", disp, operand.column, 32, True)
+            return self._sized(operand, f"rsp+{stand_in:#x}")
         if not parts and self.mnemonic == "movabs" and not isinstance(disp, int):
             raise AsmError("movabs takes a constant address", self.line, operand.column)
         if not isinstance(disp, int):
-            self.fields.append(Field("disp", disp, operand.column))
-            disp = _DISP16 if bits == 16 else _DISP32
+            disp = self._open("disp", disp, operand.column, min(bits, 32), bits == 64)
         text = "+".join(parts)
         if disp or not parts:
             text += hexadecimal(disp) if disp < 0 or not parts else "+" + hexadecimal(disp)
@@ -364,8 +381,7 @@ class Selection:
         if isinstance(operand.disp, int):
             disp = self._checked(operand.disp, 64, operand)
             return f"rip{'+' if disp >= 0 else ''}{hexadecimal(disp)}"
-        self.fields.append(Field("pc", operand.disp, operand.column))
-        return f"rip+{_DISP32:#x}"
+        return f"rip+{self._open('pc', operand.disp, operand.column, 32):#x}"
 
     def _sized(self, operand: Memory, address: str) -> str:
         return f"{operand.size} ptr [{address}]" if operand.size else f"[{address}]"
