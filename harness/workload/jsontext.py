@@ -16,6 +16,10 @@ from harness.workload.source import ListNode, MapNode, Mark, Node, Scalar, Scala
 
 _SKIP = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+_HEX = "[0-9a-fA-F]"
+_UNICODE = re.compile(
+    rf"u([dD][89abAB]{_HEX}{{2}})\\u([dD][c-fC-F]{_HEX}{{2}})|u({_HEX}{{4}})"  # a pair, or one
+)
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 _ESCAPES = {
@@ -144,9 +148,12 @@ class _Parser:
 
     def escape(self) -> str:
         char = self.text[self.at : self.at + 1]
-        if char == "u" and re.fullmatch(r"[0-9a-fA-F]{4}", self.text[self.at + 1 : self.at + 5]):
-            self.at += 5
-            return chr(int(self.text[self.at - 4 : self.at], 16))
+        unit = _UNICODE.match(self.text, self.at)
+        if unit:
+            self.at = unit.end()
+            units = [int(digits, 16) for digits in unit.groups() if digits]
+            raw = b"".join(number.to_bytes(2, "big") for number in units)
+            return raw.decode("utf-16-be", errors="replace")
         if char not in _ESCAPES:
             raise self.error("expected an escape that JSON knows")
         self.at += 1

@@ -64,7 +64,8 @@ def parse_yaml(text: str, file: str) -> Node:
         place = file if mark is None else f"{file}:{mark.line + 1}:{mark.column + 1}"
         raise WorkloadError((), f"not YAML: {error.problem}", place) from error
     except yaml.YAMLError as error:
-        raise WorkloadError((), f"not YAML: {error}", file) from error
+        reason = " ".join(str(error).split())
+        raise WorkloadError((), f"not YAML: {reason}", file) from error
     except RecursionError as error:
         raise WorkloadError((), "the values nest too deep, or contain themselves", file) from error
 

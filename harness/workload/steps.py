@@ -42,7 +42,7 @@ from harness.workload.units import format_cpus, format_ns, format_span, parse_cp
 
 Data: TypeAlias = str | int | bool | list["Data"] | dict[str, "Data"]
 
-_REF = re.compile(r"([^/\s]+)(?:/(\d{1,5}|same|next))?\Z")
+_REF = re.compile(r"([^/\s]+)(?:/([0-9]{1,5}|same|next))?\Z")
 
 
 def read_span(at: Cursor) -> Span:
@@ -64,8 +64,10 @@ def read_cpus(at: Cursor) -> CpuSet | None:
     """`2`, `[0, 2]`, `'0-3,8'` or `all` (None)."""
     if isinstance(at.node, ListNode):
         return frozenset(item.integer("a CPU number") for item in at.items())
+    if not _is_text(at):
+        return frozenset({at.integer("2, [0, 2], '0-3,8' or all")})
     try:
-        return frozenset({at.integer()}) if not _is_text(at) else parse_cpus(at.text())
+        return parse_cpus(at.text())
     except ValueError as error:
         raise at.error(str(error)) from None
 

@@ -9,8 +9,8 @@ from harness.workload.model import CpuSet, Span, Unit
 
 MAX_TIME = 2**63 - 1  # ns or ticks: fits a signed 64-bit register
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\Z")
-_RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?\Z")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\Z")
+_RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?\Z")
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TICKS = ("tick", "ticks")
 
