@@ -8,7 +8,7 @@
 
 .extern cpu_count
 .extern cpu_table
-.extern clock_relax
+.extern relax
 .extern ipi_call_post
 .extern lapic_check_errors
 .extern timer_stop
@@ -50,7 +50,7 @@ run_end:
     jmp .dead
 END run_end
 
-# run_stop_others(): parks every other CPU, one after the other.
+# run_stop_others(): parks every other CPU, all at the same time.
 #   clobbers: caller-saved
 #   locks: none
 #   irq: on
@@ -60,23 +60,30 @@ run_stop_others:
     push rbx
     push r12
     xor ebx, ebx
-.cpu:
-    lea rax, [rip + cpu_table]
-    mov r12, qword ptr [rax + rbx * 8]
-    cmp r12, gs:[percpu.self]
-    je .next
+.post:
+    cmp ebx, gs:[percpu.cpu]
+    je .posted
     mov edi, ebx
     lea rsi, [rip + run_park]
     call ipi_call_post
-.wait:
-    cmp dword ptr [r12 + percpu.parked], 0
-    jne .next
-    call clock_relax
-    jmp .wait
-.next:
+.posted:
     inc ebx
     cmp rbx, qword ptr [rip + cpu_count]
-    jb .cpu
+    jb .post
+    xor ebx, ebx
+    lea r12, [rip + cpu_table]
+.wait:
+    mov rax, qword ptr [r12 + rbx * 8]
+    cmp rax, gs:[percpu.self]
+    je .parked
+    cmp dword ptr [rax + percpu.parked], 0
+    jne .parked
+    call relax
+    jmp .wait
+.parked:
+    inc ebx
+    cmp rbx, qword ptr [rip + cpu_count]
+    jb .wait
     pop r12
     pop rbx
     UNFRAME

@@ -23,7 +23,7 @@
 .extern clock_deadline
 .extern clock_delay
 .extern clock_ns
-.extern clock_relax
+.extern relax
 .extern idle_forever
 .extern idt_load
 .extern ipi_call_on
@@ -167,7 +167,7 @@ smp_wait_online:
     mov eax, dword ptr [rsi + percpu.online]
     test eax, eax
     jnz .done
-    call clock_relax
+    call relax
     call clock_ns
     cmp rax, rdi
     jb .wait

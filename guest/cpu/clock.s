@@ -9,11 +9,14 @@
 .include "cpu.inc"
 .include "layout.inc"
 
+.extern calibrate
 .extern param_clock
+.extern relax
+.extern relax_init
 
 .equ CLOCK_VIRTUAL_KHZ, 1000000
 .equ VIRTUAL_WINDOW, 120                # interval timer ticks, about 0.1 ms
-.equ REAL_WINDOW, 6000                  # about 5 ms
+.equ REAL_WINDOW, 4800                  # about 4 ms
 
 .section .text
 # clock_init(): measures the time-stamp counter.
@@ -24,6 +27,7 @@ PUBLIC clock_init
 clock_init:
     FRAME
     push rbx
+    call relax_init
     mov edi, VIRTUAL_WINDOW
     cmp dword ptr [rip + param_clock], 0
     je .measure
@@ -55,38 +59,52 @@ clock_init:
 END clock_init
 
 # clock_measure(edi = window in interval timer ticks) -> rax = time-stamp counter rate in kHz.
-#   clobbers: rcx, rdx, rsi, r8
+#   clobbers: caller-saved
 #   locks: none; only the boot CPU uses the interval timer
 #   irq: off
 PRIVATE clock_measure
 clock_measure:
-    mov al, PIT_ONE_SHOT
+    FRAME
+    mov esi, edi
+    mov al, PIT_PERIODIC
     out PIT_COMMAND, al
-    mov eax, edi
+    mov al, 0xff
     out PIT_CHANNEL0, al
-    shr eax, 8
     out PIT_CHANNEL0, al
-    rdtsc
-    shl rdx, 32
-    lea rsi, [rdx + rax]
-.poll:
-    pause
-    mov al, PIT_READ_STATUS
+    lea rdi, [rip + clock_read_pit]
+    call calibrate
+    mov rsi, rax
+    mov al, PIT_ONE_SHOT                # ends at once, and stays so
     out PIT_COMMAND, al
-    in al, PIT_CHANNEL0
-    test al, PIT_OUTPUT
-    jz .poll
-    rdtsc
-    shl rdx, 32
-    add rax, rdx
-    sub rax, rsi
-    # kHz = counter difference * PIT_HZ / (window * 1000)
-    imul rax, rax, PIT_HZ
-    imul ecx, edi, 1000
+    mov al, 1
+    out PIT_CHANNEL0, al
+    mov al, 0
+    out PIT_CHANNEL0, al
+    # kHz = time-stamp ticks * PIT_HZ / (interval timer ticks * 1000)
+    imul rax, rsi, PIT_HZ
+    imul ecx, ecx, 1000
     xor edx, edx
     div rcx
+    UNFRAME
     ret
 END clock_measure
+
+# clock_read_pit() -> ecx = count of the interval timer.
+#   clobbers: rax
+#   locks: none
+#   irq: off
+PRIVATE clock_read_pit
+clock_read_pit:
+    mov al, PIT_LATCH
+    out PIT_COMMAND, al
+    in al, PIT_CHANNEL0
+    movzx ecx, al
+    in al, PIT_CHANNEL0
+    movzx eax, al
+    shl eax, 8
+    or ecx, eax
+    ret
+END clock_read_pit
 
 # clock_restart(): makes now the time 0, so that a log does not begin with the time that starting
 # the machine took.
@@ -152,29 +170,13 @@ clock_delay:
     call clock_deadline
     mov rdi, rax
 .wait:
-    call clock_relax
+    call relax
     call clock_ns
     cmp rax, rdi
     jb .wait
     UNFRAME
     ret
 END clock_delay
-
-# clock_relax(): one turn of a wait loop: a few hundred instructions of nothing, then pause.
-# Under the virtual clock every pause costs the host a switch between vCPUs, so that a loop of
-# pauses alone would be slow to watch; and the instructions make virtual time pass.
-#   clobbers: rcx
-#   locks: none
-#   irq: as found
-PUBLIC clock_relax
-clock_relax:
-    mov ecx, 64
-.spend:
-    dec ecx
-    jnz .spend
-    pause
-    ret
-END clock_relax
 
 .section .bss
 OBJECT clock_khz

@@ -9,7 +9,8 @@
 .extern lapic_eoi
 .extern lapic_send
 .extern clock_ns
-.extern clock_relax
+.extern relax
+.extern relax_spin
 .extern cpu_table
 
 .section .text
@@ -105,7 +106,7 @@ ipi_measure:
     mov rax, qword ptr [rbx + percpu.ping_time]
     test rax, rax
     jnz .arrived
-    pause
+    call relax_spin
     jmp .wait
 .arrived:
     sub rax, r13
@@ -166,7 +167,7 @@ ipi_call_wait:
 .wait:
     cmp qword ptr [rdi + percpu.call_function], 0
     je .done
-    call clock_relax
+    call relax
     jmp .wait
 .done:
     UNFRAME

@@ -8,10 +8,11 @@
 .include "cpu.inc"
 .include "layout.inc"
 
+.extern relax_spin
 
 .section .text
 # spin_lock(rdi = lock): waits for its turn.
-#   clobbers: rax
+#   clobbers: rax, rcx
 #   locks: takes *rdi
 #   irq: as found
 PUBLIC spin_lock
@@ -25,7 +26,7 @@ spin_lock:
 .wait:
     cmp dword ptr [rdi + lock.serving], eax
     je .taken
-    pause
+    call relax_spin
     jmp .wait
 .taken:
     mov eax, gs:[percpu.cpu]

@@ -6,14 +6,15 @@
 .include "layout.inc"
 .include "trace.inc"
 
-.extern clock_ns
-.extern clock_deadline
-.extern clock_relax
+.extern calibrate
+.extern clock_khz
 .extern lapic_eoi
+.extern param_clock
 .extern param_hz
 .extern policy
 
-.equ CALIBRATION_NS, 100000
+.equ VIRTUAL_WINDOW, 10000               # counts; 160 us at the usual 62.5 MHz
+.equ REAL_WINDOW, 200000                 # 3.2 ms: a busy host disturbs every reading
 
 .section .text
 # timer_calibrate(): measures the local APIC timer against the guest clock.
@@ -23,39 +24,46 @@
 PUBLIC timer_calibrate
 timer_calibrate:
     FRAME
-    push rbx
-    push r12
-    mov ebx, LAPIC_BASE
-    mov dword ptr [rbx + LAPIC_TIMER_DIVIDE], DIVIDE_BY_16
-    mov dword ptr [rbx + LAPIC_TIMER_INITIAL], 0xffffffff
-    call clock_ns
-    mov r12, rax
-.wait:
-    call clock_relax
-    call clock_ns
-    sub rax, r12
-    cmp rax, CALIBRATION_NS
-    jb .wait
-    mov ecx, dword ptr [rbx + LAPIC_TIMER_CURRENT]
-    mov dword ptr [rbx + LAPIC_TIMER_INITIAL], 0
-    not ecx                             # counts since 0xffffffff
-    mov r12, rax                        # nanoseconds they took
-    imul rax, rcx, 1000000
+    mov esi, LAPIC_BASE
+    mov dword ptr [rsi + LAPIC_TIMER_DIVIDE], DIVIDE_BY_16
+    mov dword ptr [rsi + LAPIC_TIMER_INITIAL], 0xffffffff
+    lea rdi, [rip + timer_read]
+    mov esi, VIRTUAL_WINDOW
+    cmp qword ptr [rip + param_clock], 0
+    je .measure
+    mov esi, REAL_WINDOW
+.measure:
+    call calibrate
+    mov esi, LAPIC_BASE
+    mov dword ptr [rsi + LAPIC_TIMER_INITIAL], 0
+    # Hz = counts * time-stamp Hz / time-stamp ticks
+    mov r8, rax
+    imul rax, rcx, 1000
+    mul qword ptr [rip + clock_khz]
+    div r8
+    mov rcx, rax
     xor edx, edx
-    div r12
-    mov qword ptr [rip + timer_khz], rax
-    # counts a tick = counts * 10^9 / (nanoseconds * hz), in this order to lose no precision
-    imul rax, rcx, 1000000000
-    mov ecx, dword ptr [rip + param_hz]
-    imul rcx, r12
+    div qword ptr [rip + param_hz]
+    mov qword ptr [rip + timer_count], rax
+    mov rax, rcx
     xor edx, edx
+    mov ecx, 1000
     div rcx
-    mov dword ptr [rip + timer_count], eax
-    pop r12
-    pop rbx
+    mov qword ptr [rip + timer_khz], rax
     UNFRAME
     ret
 END timer_calibrate
+
+# timer_read() -> ecx = count of the calling CPU's timer.
+#   clobbers: rax
+#   locks: none
+#   irq: as found
+PRIVATE timer_read
+timer_read:
+    mov eax, LAPIC_BASE
+    mov ecx, dword ptr [rax + LAPIC_TIMER_CURRENT]
+    ret
+END timer_read
 
 # timer_start(): starts the calling CPU's periodic tick.
 #   clobbers: rax, rcx

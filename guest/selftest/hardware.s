@@ -7,7 +7,7 @@
 
 .extern boot_block
 .extern clock_ns
-.extern clock_relax
+.extern relax
 .extern cpu_count
 .extern cpu_table
 .extern ipi_call_on
@@ -260,7 +260,7 @@ timer_wait:
     FRAME
     add rdi, qword ptr [rbx + percpu.ticks]
 .wait:
-    call clock_relax
+    call relax
     cmp qword ptr [rbx + percpu.ticks], rdi
     jb .wait
     UNFRAME

@@ -6,7 +6,7 @@
 .include "layout.inc"
 
 .extern cpu_count
-.extern clock_relax
+.extern relax
 .extern idle_polls
 .extern ipi_call_on
 .extern ipi_call_post

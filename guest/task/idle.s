@@ -12,7 +12,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 
-.extern clock_relax
+.extern relax
 .extern ipi_run_mailbox
 .extern monitor_poll
 .extern param_clock
@@ -66,7 +66,7 @@ idle_turn:
     ret
 .poll:
     sti
-    call clock_relax
+    call relax
     UNFRAME
     ret
 .schedule:

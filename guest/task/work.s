@@ -7,7 +7,7 @@
 
 .extern clock_deadline
 .extern clock_ns
-.extern clock_relax
+.extern relax
 
 .section .text
 # work_spin(rdi = nanoseconds): computes until that much time has passed.
@@ -21,7 +21,7 @@ work_spin:
     call clock_deadline
     mov rbx, rax
 .spin:
-    call clock_relax
+    call relax
     call clock_ns
     cmp rax, rbx
     jb .spin
