@@ -1,9 +1,10 @@
 .intel_syntax noprefix
 # Comparing a device's down-counter with the time-stamp counter.
 #
-# The host may take the CPU away at any moment, so a reading is only as good as the time-stamps
-# around it are close: of several readings the one with the tightest bracket counts. Both counters
-# are read together at both ends, so it does not matter how late the end is noticed.
+# The host may take the CPU away at any moment. Of several readings the one with the tightest
+# bracket of time-stamps counts; both counters are read together at both ends, so it does not
+# matter how late the end is noticed; and a result is believed only when the next one agrees,
+# which also sorts out the ones during which a short counter wrapped.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -12,10 +13,14 @@
 .extern relax_spin
 
 .equ READINGS, 8
+.equ ATTEMPTS, 64
+.equ AGREEMENT_SHIFT, 6                 # within 1/64
+.equ RATIO_SHIFT, 16
 
 .section .text
-# calibrate(rdi = reader, rsi = least distance in counts) -> rax = time-stamp ticks, rcx = counts
-# that passed meanwhile. The reader returns its counter in ecx and may change rax, rcx and rdx.
+# calibrate(rdi = reader, rsi = least distance in counts, edx = counter's mask) -> rax =
+# time-stamp ticks, rcx = counts that passed meanwhile. The reader returns its counter in ecx and
+# may change rax, rcx and rdx.
 #   clobbers: caller-saved
 #   locks: none
 #   irq: off
@@ -26,8 +31,13 @@ calibrate:
     push r12
     push r13
     push r14
+    sub rsp, 24
     mov rbx, rdi
     mov r12, rsi
+    mov qword ptr [rsp], rdx            # mask
+    mov qword ptr [rsp + 8], 0          # ratio of the attempt before
+    mov qword ptr [rsp + 16], ATTEMPTS
+.attempt:
     call calibrate_read
     mov r13, rsi
     mov r14d, ecx
@@ -36,13 +46,34 @@ calibrate:
     call rbx
     mov eax, r14d
     sub eax, ecx
+    and eax, dword ptr [rsp]
     cmp rax, r12
     jb .wait
     call calibrate_read
-    mov rax, rsi
-    sub rax, r13
+    sub rsi, r13
+    mov r13, rsi                        # ticks
     sub r14d, ecx
+    and r14d, dword ptr [rsp]           # counts
+    jz .attempt
+    mov rax, r13
+    shl rax, RATIO_SHIFT
+    xor edx, edx
+    div r14
+    mov rcx, qword ptr [rsp + 8]
+    mov qword ptr [rsp + 8], rax
+    sub rcx, rax
+    mov rdx, rcx
+    neg rdx
+    cmovns rcx, rdx                     # their distance
+    shr rax, AGREEMENT_SHIFT
+    cmp rcx, rax
+    jbe .agreed
+    dec qword ptr [rsp + 16]
+    jnz .attempt
+.agreed:
+    mov rax, r13
     mov ecx, r14d
+    add rsp, 24
     pop r14
     pop r13
     pop r12
