@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -93,6 +94,10 @@ class Child:
             if self._qmp is None:
                 self._qmp = Qmp(self._qmp_socket)
             return self._qmp
+
+    def has_ended_within(self, seconds: float) -> bool:
+        """Waits for the end for so long at most."""
+        return bool(select.select([self.pidfd], [], [], seconds)[0])
 
     def kill(self) -> None:
         """Ends QEMU at once; harmless when it has ended already and was not collected yet."""

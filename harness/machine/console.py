@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from harness.machine.stream import ByteStream
+
+if TYPE_CHECKING:
+    _Base = SpawnBase[str]
+else:
+    _Base = SpawnBase  # generic in its type stubs only
 
 
 class _Sink(Protocol):
@@ -20,7 +25,7 @@ class _Sink(Protocol):
     def flush(self) -> object: ...
 
 
-class Console(SpawnBase[str]):
+class Console(_Base):
     """A pexpect object over a running machine, in UTF-8; bytes that are none become U+FFFD."""
 
     def __init__(

@@ -32,6 +32,8 @@ _GATHER_SECONDS = 0.001
 _RETRY_SECONDS = 0.01
 # A killed process ends when the kernel gets to it; the loop has nothing else to wait for.
 _KILL_SECONDS = 1.0
+# For a QEMU that has closed its QMP connection to say why, and end.
+_LAST_WORDS_SECONDS = 2.0
 
 
 class Pump:
@@ -104,6 +106,7 @@ class Pump:
         try:
             child.qmp().execute("cont")
         except QmpError as problem:
+            child.has_ended_within(_LAST_WORDS_SECONDS)  # then its own words explain it better
             self._give_up(child, Ending.START_FAILED, f"QEMU did not start: {problem}")
 
     def _loop(self, child: Child) -> None:

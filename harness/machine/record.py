@@ -71,7 +71,7 @@ class Record:
             ending=ending,
             status=end.status,
             signal=end.signal,
-            error=self.error or _explanation(ending, end, stderr),
+            error=_explanation(ending, end, stderr) or self.error,
             lines=tuple(self.reader.lines),
             stderr=stderr,
             triple_fault=facts.triple_fault,
@@ -102,7 +102,7 @@ class Record:
 
 def _explanation(ending: Ending, end: Collected, stderr: str) -> str | None:
     """One sentence for the user where QEMU did not run as asked."""
-    if ending is Ending.START_FAILED:
+    if ending is Ending.START_FAILED and end.status is not None:
         reason = stderr.strip() or "it said nothing"
         return f"QEMU refused to start (status {end.status}): {reason}"
     if ending is Ending.KILLED and end.signal is not None:
