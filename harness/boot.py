@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import shlex
 import sys
@@ -24,13 +23,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import NoteSegment
-
 from harness.machine import Clock, ConfigError, Machine, MachineConfig, MachineResult
 from harness.oracle.outcome import Outcome
 from harness.oracle.verdict import Expectation, Verdict, judge
+from harness.toolchain.image import Image, ImageError
 from harness.trace.ktap import KtapReport
 from harness.trace.parser import parse_lines
 from harness.trace.trace import Trace
@@ -215,20 +211,18 @@ def default_image() -> Path:
 def build_id_of(image: Path) -> str | None:
     """The build id in an image's note, 40 hexadecimal digits, or ``None`` where it has none.
 
-    Raises ``FileNotFoundError``.
+    Raises ``OSError``.
     """
     return _build_id(image, image.stat().st_mtime_ns)
 
 
 @functools.cache
 def _build_id(image: Path, _modified: int) -> str | None:
-    with image.open("rb") as stream, contextlib.suppress(ELFError):
-        for segment in ELFFile(stream).iter_segments("PT_NOTE"):
-            notes = segment.iter_notes() if isinstance(segment, NoteSegment) else ()
-            for note in notes:
-                if note["n_type"] == "NT_GNU_BUILD_ID":
-                    return str(note["n_desc"])
-    return None
+    try:
+        with Image(image) as opened:
+            return opened.build_id
+    except ImageError:
+        return None
 
 
 _OPTIONS: Mapping[str, str] = {

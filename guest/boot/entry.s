@@ -4,8 +4,8 @@
 # Both protocols enter in 32-bit flat protected mode without paging and hand over one pointer in
 # ebx. What differs is what it points at; boot_protocol and boot_info keep that for boot/info.s.
 #
-#   multiboot 1   eax = 0x2badb002, ebx -> multiboot information
 #   PVH           ebx -> struct hvm_start_info, whose first word is 0x336ec578
+#   multiboot 1   eax = 0x2badb002, ebx -> multiboot information
 #
 # The multiboot header carries load addresses because QEMU takes a 64-bit ELF file by multiboot
 # only as a flat image; linker.ld therefore keeps file offsets and addresses in step.

@@ -58,15 +58,16 @@ boot_info_read:
     lea rax, [rip + empty]
     mov qword ptr [rip + boot_cmdline], rax
     mov rdi, qword ptr [rip + boot_info]
-    cmp dword ptr [rip + boot_protocol], MULTIBOOT_MAGIC
-    je .multiboot
+    # PVH says nothing about eax, and QEMU's firmware leaves the multiboot magic there.
     cmp dword ptr [rdi + hvm_start_info.magic], PVH_MAGIC
+    je .pvh
+    cmp dword ptr [rip + boot_protocol], MULTIBOOT_MAGIC
     jne .unknown
-    call boot_info_pvh
+    call boot_info_multiboot
     UNFRAME
     ret
-.multiboot:
-    call boot_info_multiboot
+.pvh:
+    call boot_info_pvh
     UNFRAME
     ret
 .unknown:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from harness.boot import Run
+from harness.toolchain.image import Image, ImageError
 from harness.trace.damage import printable
 from harness.trace.panic import PanicReport
 
 TAIL = 30
 """Lines of the serial log that are shown."""
 
-Symbolizer = Callable[[int], str]
-"""Names the place in the image that an address belongs to."""
+_Symbolizer = Callable[[int], str]
 
 _REGISTERS_A_LINE = 4
 
 
-def failure_report(run: Run, symbolize: Symbolizer = hex, tail: int = TAIL) -> str:
+def failure_report(run: Run, tail: int = TAIL) -> str:
     """Verdict, panic with its backtrace, end of the log, and the commands that repeat the run."""
-    return "\n".join(_lines(run, symbolize, tail))
+    with _symbols_of(run.config.image) as symbolize:
+        return "\n".join(_lines(run, symbolize, tail))
 
 
-def _lines(run: Run, symbolize: Symbolizer, tail: int) -> Iterator[str]:
+@contextmanager
+def _symbols_of(path: Path) -> Iterator[_Symbolizer]:
+    """Names the places in an image; plain numbers for what is no image."""
+    try:
+        image = Image(path)
+    except (ImageError, OSError):
+        yield hex
+        return
+    with image:
+        yield lambda address: str(image.locate(address))
+
+
+def _lines(run: Run, symbolize: _Symbolizer, tail: int) -> Iterator[str]:
     yield str(run.verdict)
     for panic in run.trace.panics:
         yield ""
@@ -31,7 +46,7 @@ def _lines(run: Run, symbolize: Symbolizer, tail: int) -> Iterator[str]:
         yield ""
         yield "where the CPUs were:"
         for state in run.result.registers:
-            yield f"  {state} {symbolize(state.rip)}"
+            yield f"  {state} in {symbolize(state.rip)}"
     yield from _diagnostics(run)
     yield ""
     yield from _tail(run, tail)
@@ -44,12 +59,13 @@ def _lines(run: Run, symbolize: Symbolizer, tail: int) -> Iterator[str]:
     yield f"by hand: {run.config.by_hand()}"
 
 
-def _panic(panic: PanicReport, symbolize: Symbolizer) -> Iterator[str]:
+def _panic(panic: PanicReport, symbolize: _Symbolizer) -> Iterator[str]:
     yield f"panic on {panic}"
     if panic.rip is not None:
         yield f"  at {symbolize(panic.rip)}"
     for frame in panic.backtrace:
-        yield f"  called from {symbolize(frame)}"
+        # A return address may belong to the next line, or function; the call is just before it.
+        yield f"  called from {frame:#x} {symbolize(frame - 1)}"
     named = [f"{name:>6}={value:#018x}" for name, value in (panic.registers or {}).items()]
     for start in range(0, len(named), _REGISTERS_A_LINE):
         yield f"  {' '.join(named[start : start + _REGISTERS_A_LINE])}"

@@ -13,8 +13,8 @@ is handled in this file, so this is the list:
 * In 16-bit code returns, near calls and jumps come out 32 bits wide: AT&T
   syntax with a size suffix is used, or the operand-size prefix is dropped (`near_form`).
 * `[bp + di]` gets a displacement of zero in 16-bit code, which is taken out again.
-* In 32- and 64-bit code `iret`, `pushf`, `popf`, `mov ds, ax`, `mov [x], ds`, pushes of segment
-  registers and (32-bit) `lgdt` and its kin get a needless 0x66: other names or AT&T suffixes.
+* `iret`, `pushf`, `popf`, `mov ds, ax`, `mov [x], ds`, pushes of segment registers and (32-bit)
+  `lgdt` and its kin get a needless 0x66: other names, AT&T suffixes, or it is dropped.
 * `movsd` without operands, `lret`, `lretq`, `sysretq`, `movsx r64, r/m32`, `jmp fword ptr` and
   `pop [x]` are unknown to it under these names.
 * `push 0xffff` is encoded as a push of -1: numbers are pushed in AT&T syntax with a size suffix.
@@ -221,7 +221,7 @@ class Selection:
             self.mnemonic = "movsxd"
         elif name == "int" and isinstance(first, Immediate) and first.node == 3:
             self.mnemonic, self.operands = "int3", []
-        elif name == "xchg" and operands == [REGISTERS["rax"]] * 2:
+        elif name == "xchg" and operands == [REGISTERS["rax" if bits == 64 else "eax"]] * 2:
             self.mnemonic, self.operands = "nop", []
         elif name in ("ljmp", "lcall") and len(operands) == 2:
             self._far_pair()
@@ -250,7 +250,7 @@ class Selection:
         name, operands, bits = self.mnemonic, self.operands, self.bits
         segment = [isinstance(o, Register) and o.kind == "seg" for o in operands]
         if name in ("push", "pop") and segment == [True]:
-            self.expected.drop_prefix = bits == 32
+            self.expected.drop_prefix = bits != 64
         elif name == "mov" and len(operands) == 2 and any(segment):
             other = operands[0] if segment[1] else operands[1]
             if isinstance(other, Memory):

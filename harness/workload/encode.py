@@ -202,7 +202,7 @@ class _Program:
             case Yield():
                 self.emit(Op.YIELD)
             case Fork(template=name, thread=thread):
-                self.emit(Op.FORK, a=layout.FORK_THREAD * thread, c=self.tables.first[name])
+                self.emit(Op.FORK, a=layout.FORK_THREAD * thread, c=self.tables.first[name] + 1)
             case Exit():
                 self.emit(Op.EXIT)
             case _:
