@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class Booter:
         cpus: int | None = None,
         clock: Clock | str | None = None,
         seed: int = 1,
-        **options: object,
+        **options: Any,
     ) -> Run:
         """Boot a guest; the arguments are those of :func:`harness.boot.boot`."""
         accel = options.setdefault("accel", self._config.getoption("harness_accel"))
@@ -55,8 +56,7 @@ class Booter:
             clock = self._config.getoption("harness_clock")
         if clock is None:
             clock = Clock.VIRTUAL if accel == "tcg" else Clock.REAL
-        start: Callable[..., Run] = start_run
-        run = start(image, cpus, clock, seed, **options)
+        run = start_run(image, cpus, clock, seed, **options)
         self.runs.append(run)
         return run
 

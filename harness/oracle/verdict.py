@@ -60,7 +60,7 @@ class Expectation:
     check: Callable[[Trace], str | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """The judgement on one run."""
 
@@ -88,6 +88,9 @@ class Verdict:
     def details(self) -> tuple[str, ...]:
         """What else is wrong, worst first."""
         return tuple(str(finding) for finding in self.findings[1:])
+
+    def __repr__(self) -> str:
+        return f"<{self.outcome.value}: {self.reason}>"
 
     def __str__(self) -> str:
         head = f"{self.outcome.value}: {self.reason}"

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ PANIC = (
 def boot_script(scripted_guest: Path, tmp_path: Path, boot: Booter) -> Boot:
     """Boots the scripted guest: the log it shall write, and what it shall do then."""
 
-    def run(log: bytes, then: bytes, **options: object) -> Run:
+    def run(log: bytes, then: bytes, **options: Any) -> Run:
         module = script(tmp_path, log, then)
         return boot(scripted_guest, modules=[module], **options)
 
