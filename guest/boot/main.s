@@ -150,7 +150,11 @@ main_hello:
     mov rcx, qword ptr [rip + policy]
     lea rdx, [rip + clock_names]
     mov rsi, qword ptr [rip + param_clock]
-    EVENT hello, PROTOCOL, rax, [rcx + policy_ops.name], [rip + cpu_count], [rip + param_hz], [rdx + rsi * 8], [rip + param_seed]
+    mov rcx, qword ptr [rcx + policy_ops.name]
+    mov rdx, qword ptr [rdx + rsi * 8]
+    mov rdi, qword ptr [rip + cpu_count]
+    mov r8, qword ptr [rip + param_hz]
+    EVENT hello, PROTOCOL, rax, rcx, rdi, r8, rdx, [rip + param_seed]
     mov eax, dword ptr [rip + apic_count]
     EVENT cpus_found, [rip + apic_source], rax
     EVENT timer, [rip + clock_khz], [rip + timer_khz], [rip + timer_count]

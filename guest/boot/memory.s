@@ -9,7 +9,6 @@
 .include "layout.inc"
 
 .extern boot_page_directories
-.extern boot_pml4
 .extern boot_block
 .extern __text_start
 .extern __text_end

@@ -176,7 +176,8 @@ param_number:
     UNFRAME
     ret
 .bad:
-    PRINT "REFUSED boot parameter %s=%s: expected a decimal number from %u to %u\n", [rbx + param.key], r12, [rbx + param.low], [rbx + param.high]
+    PRINT "REFUSED boot parameter %s=%s: expected a decimal number", [rbx + param.key], r12
+    PRINT " from %u to %u\n", [rbx + param.low], [rbx + param.high]
     call refuse
 END param_number
 

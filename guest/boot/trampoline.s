@@ -44,6 +44,10 @@ trampoline_start:
 END trampoline_start
 
 .code64
+# trampoline_long_mode(): leaves the low page for the kernel proper.
+#   clobbers: everything; never returns
+#   locks: none
+#   irq: off
 PRIVATE trampoline_long_mode
 trampoline_long_mode:
     mov eax, SEL_DATA
@@ -62,5 +66,5 @@ trampoline_gdt_pointer:
     .word GDT_BYTES - 1
     .long boot_gdt
 
-PUBLIC trampoline_end
+    .globl trampoline_end
 trampoline_end:

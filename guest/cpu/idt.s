@@ -20,6 +20,8 @@
 .extern lapic_error_interrupt
 
 .equ STUB_BYTES, 16
+# Bit set: 8, 10 to 14, 17, 21, 29 and 30 push an error code themselves.
+.equ VECTORS_WITH_ERROR_CODE, 0x60227d00
 .equ GATE_INTERRUPT, 0x8e00
 
 .section .text
@@ -29,9 +31,7 @@ interrupt_stubs:
 .set vector, 0
 .rept 256
     .balign STUB_BYTES, 0xcc
-    # These exceptions push an error code themselves.
-    .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
-    .else
+    .if (((VECTORS_WITH_ERROR_CODE >> vector) & 1) == 0) || (vector >= VECTOR_EXCEPTIONS)
     push 0
     .endif
     push vector

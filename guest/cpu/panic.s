@@ -290,17 +290,28 @@ panic_print_cause:
     ret
 END panic_print_cause
 
-# panic_print_registers(rbx = trap frame).
+# REGISTERS "format", names...: prints fields of the trap frame in rbx.
+.macro REGISTERS format, r1:req, r2:req, r3
+    .ifnb \r3
+    PRINT "\format", [rbx + trapframe.\r1], [rbx + trapframe.\r2], [rbx + trapframe.\r3]
+    .else
+    PRINT "\format", [rbx + trapframe.\r1], [rbx + trapframe.\r2]
+    .endif
+.endm
+
+# panic_print_registers(rbx = trap frame): all of them.
 #   clobbers: caller-saved
 #   locks: none
 #   irq: off
 PRIVATE panic_print_registers
 panic_print_registers:
     FRAME
-    PRINT "PANIC rax=%x rbx=%x rcx=%x rdx=%x", [rbx + trapframe.rax], [rbx + trapframe.rbx], [rbx + trapframe.rcx], [rbx + trapframe.rdx]
-    PRINT " rsi=%x rdi=%x rbp=%x rsp=%x\n", [rbx + trapframe.rsi], [rbx + trapframe.rdi], [rbx + trapframe.rbp], [rbx + trapframe.rsp]
-    PRINT "PANIC r8=%x r9=%x r10=%x r11=%x", [rbx + trapframe.r8], [rbx + trapframe.r9], [rbx + trapframe.r10], [rbx + trapframe.r11]
-    PRINT " r12=%x r13=%x r14=%x r15=%x rflags=%x\n", [rbx + trapframe.r12], [rbx + trapframe.r13], [rbx + trapframe.r14], [rbx + trapframe.r15], [rbx + trapframe.rflags]
+    REGISTERS "PANIC rax=%x rbx=%x rcx=%x", rax, rbx, rcx
+    REGISTERS " rdx=%x rsi=%x rdi=%x", rdx, rsi, rdi
+    REGISTERS " rbp=%x rsp=%x\n", rbp, rsp
+    REGISTERS "PANIC r8=%x r9=%x r10=%x", r8, r9, r10
+    REGISTERS " r11=%x r12=%x r13=%x", r11, r12, r13
+    REGISTERS " r14=%x r15=%x rflags=%x\n", r14, r15, rflags
     UNFRAME
     ret
 END panic_print_registers

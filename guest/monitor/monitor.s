@@ -10,7 +10,6 @@
 .extern console_get
 .extern console_write
 .extern cpu_count
-.extern param_seed
 .extern task_count
 .extern task_create
 .extern task_table

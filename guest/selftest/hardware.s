@@ -154,7 +154,7 @@ test_lapic:
     cmp qword ptr [rip + lapic_failures], 0
     jne .failed
     ret
-    REASON .failed, "a local APIC has an interrupt in service, a wrong identifier or spurious vector"
+    REASON .failed, "a local APIC has an interrupt in service, or a wrong identifier"
     ret
 END test_lapic
 

@@ -6,7 +6,6 @@
 .include "layout.inc"
 
 .extern cpu_count
-.extern relax
 .extern idle_polls
 .extern ipi_call_on
 .extern ipi_call_post

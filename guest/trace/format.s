@@ -134,7 +134,7 @@ format_event:
     push r14
     mov rbx, rdi
     mov r13, rsi
-    mov rax, '[' + 'S' * 0x100 + 'C' * 0x10000 + 'H' * 0x1000000 + 'E' * 0x100000000 + 'D' * 0x10000000000 + ']' * 0x1000000000000 + ' ' * 0x100000000000000
+    mov rax, qword ptr [rip + line_prefix]
     mov qword ptr [rsi], rax
     lea rdi, [rsi + 8]
     mov rsi, qword ptr [rbx + 8]
@@ -199,6 +199,8 @@ format_event:
 END format_event
 
 .section .rodata
+line_prefix:
+    .ascii "[SCHED] "
 hex_digits:
     .ascii "0123456789abcdef"
 

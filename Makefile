@@ -1,0 +1,33 @@
+# make         builds the guest image, build/guest.elf
+# make run     boots it on four CPUs and judges the run
+# make test    runs the whole test suite; ARGS="-k name" passes options on to pytest
+# make lint    checks Python (ruff, mypy --strict) and assembly
+# make clean   removes what the build made
+#
+# Each of them first installs what is missing (harness/setup.sh).
+
+PYTHON := .venv/bin/python
+
+.PHONY: all run test lint clean setup
+.DEFAULT_GOAL := all
+
+setup:
+	@sh harness/setup.sh
+
+all: setup
+	@$(PYTHON) -m harness.toolchain.build
+
+run: all
+	@$(PYTHON) -m harness.cli run --smp 4 $(ARGS)
+
+test: all
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m harness.toolchain.lint guest tests/guests
+
+clean:
+	rm -rf build
