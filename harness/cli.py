@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from harness.boot import Run, build_id_of, default_image
@@ -24,6 +26,7 @@ from harness.report.summary import cpu_rows, cpu_table
 from harness.toolchain.build import BuildError
 from harness.trace.parser import parse_file
 from harness.trace.trace import Trace
+from harness.trace.vocabulary import VOCABULARY
 
 NOT_PASSED, BAD_INPUT, BAD_ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 
@@ -184,6 +187,21 @@ def check(
     _show_verdict(verdict)
     _show_cpus(trace)
     raise typer.Exit(0 if verdict.passed else NOT_PASSED)
+
+
+@app.command()
+def events() -> None:
+    """List the events of the log with their fields.
+
+    The letter behind a field says how its value is written: u unsigned, d signed, x hexadecimal,
+    s a word, b a build id.
+    """
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("event", "fields", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for event in VOCABULARY:
+        table.add_row(event.name, Text(event.signature), event.doc)
+    _out.print(table)
 
 
 def _parse_param(item: str) -> tuple[str, str]:

@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from harness import cli
+from harness.toolchain.build import BuildError
+from harness.trace.vocabulary import VOCABULARY, Kind
 from tests.harness.guests import Then, script
 from tests.trace.logs import short_log
 
@@ -141,7 +145,25 @@ def test_check_of_a_missing_file_exits_with_2() -> None:
     assert "nowhere.log" in done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"]])
+def test_events_lists_the_vocabulary() -> None:
+    done = harness("events")
+    assert done.returncode == 0
+    listed = {row.split()[0] for row in done.stdout.splitlines() if row.strip()}
+    assert {event.name for event in VOCABULARY} <= listed
+    assert all(f":{kind.value}" in done.stdout for kind in (Kind.UNSIGNED, Kind.HEX, Kind.WORD))
+
+
+def test_a_guest_that_does_not_build_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise BuildError("guest/x.s:3:1: error: unknown instruction")
+
+    monkeypatch.setattr(cli, "default_image", fail)
+    done = CliRunner().invoke(cli.app, ["run"])
+    assert done.exit_code == 3
+    assert "the guest does not build:\nguest/x.s:3:1: error" in done.output
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["events"]])
 def test_every_command_explains_itself(command: list[str]) -> None:
     done = harness(*command, "--help")
     assert done.returncode == 0

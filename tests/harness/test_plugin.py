@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.toolchain.image import Image
 from tests.harness.guests import Then, script
 from tests.trace.logs import short_log
 
@@ -82,12 +83,16 @@ def test_a_long_log_is_shown_by_its_end(project: pytest.Pytester) -> None:
     assert "result=fail" in output
 
 
-def test_a_panic_is_shown_with_registers_and_backtrace(project: pytest.Pytester) -> None:
+def test_a_panic_is_shown_with_registers_and_backtrace(
+    project: pytest.Pytester, scripted_guest: Path
+) -> None:
     log = short_log().replace(b"\n", b"\n" + PANIC, 1)
     output = run(project, log, Then.PANIC, BOOTS)
     assert "panic on CPU 1: #PF null pointer at 0x100010" in output
     assert "rax=0x0000000000000001" in output
-    assert "called from " in output
+    with Image(scripted_guest) as image:
+        assert f"  at {image.locate(0x100010)}" in output
+        assert f"  called from 0x100020 {image.locate(0x100020 - 1)}" in output
 
 
 def test_a_hang_shows_where_the_cpus_were(project: pytest.Pytester) -> None:
