@@ -59,7 +59,7 @@ def parse(
 
 def dump(workload: Workload) -> str:
     """YAML text that `parse` reads back as an equal workload."""
-    text: str = yaml.safe_dump(_write(workload), sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump(_write(workload), sort_keys=False, width=100)
     return text
 
 

@@ -60,9 +60,7 @@ def compile_workload(workload: Workload) -> Image:
     validate(workload)
     tables = _Tables(workload)
     records = [
-        tables.record(task, instance)
-        for task in workload.tasks
-        for instance in range(1 if task.template else task.count)
+        tables.record(task, instance) for task in workload.tasks for instance in range(task.count)
     ]
     return Image(
         cpus=workload.cpus,
@@ -97,7 +95,7 @@ class _Tables:
         for task in self.workload.tasks:
             self.tasks[task.name] = task
             self.first[task.name] = index
-            index += 1 if task.template else task.count
+            index += task.count
 
     def mask(self, cpus: CpuSet | None) -> int:
         return self.masks.setdefault(mask_of(cpus), len(self.masks))
@@ -202,7 +200,7 @@ class _Program:
             case Yield():
                 self.emit(Op.YIELD)
             case Fork(template=name, thread=thread):
-                self.emit(Op.FORK, a=layout.FORK_THREAD * thread, c=self.tables.first[name] + 1)
+                self.emit(Op.FORK, a=layout.FORK_THREAD * thread, c=self.tables.first[name])
             case Exit():
                 self.emit(Op.EXIT)
             case _:

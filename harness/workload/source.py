@@ -164,9 +164,6 @@ class Cursor:
             return self.node.value
         raise self.expected("true or false")
 
-    def is_nothing(self) -> bool:
-        return isinstance(self.node, ScalarNode) and self.node.value is None
-
     def items(self, what: str = "a list") -> list[Cursor]:
         if not isinstance(self.node, ListNode):
             raise self.expected(what)

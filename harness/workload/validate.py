@@ -118,7 +118,7 @@ def _tasks(workload: Workload) -> None:
             room = NAME_SIZE - 1 - (longest - len(task.name))
             why = f" with {task.count} instances" if task.count > 1 else ""
             raise WorkloadError(path, f"the name is too long: {room} characters at most{why}")
-    total = sum(1 if task.template else task.count for task in workload.tasks)
+    total = sum(task.count for task in workload.tasks)
     if total > MAX_RECORDS:
         raise WorkloadError(("tasks",), f"at most {MAX_RECORDS} tasks and templates, not {total}")
 

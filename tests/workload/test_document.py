@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from harness.workload import Workload, WorkloadError, load
 from harness.workload.document import dump, parse
 from harness.workload.model import (
     Block,
+    Exit,
     Loop,
     Policy,
     Run,
@@ -36,6 +37,13 @@ slow = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 @slow
 @given(workloads())
 def test_dump_and_parse_are_inverse(workload: Workload) -> None:
+    assert parse(dump(workload)) == workload
+
+
+@given(st.text(max_size=20))
+@example("\x85 \u2028")
+def test_any_description_survives(words: str) -> None:
+    workload = Workload("w", (Task("t", (Exit(),)),), description=words)
     assert parse(dump(workload)) == workload
 
 

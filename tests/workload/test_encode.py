@@ -330,11 +330,7 @@ def test_records_carry_the_attributes_of_the_tasks(workload: Workload) -> None:
     assert (image.duration, image.cpus) == (workload.duration, workload.cpus)
     assert image.barriers == tuple(parties for _, parties in workload.barriers)
     assert (image.mutex_count, image.condition_count) == (2, 2)
-    expected = [
-        (task, instance)
-        for task in workload.tasks
-        for instance in range(1 if task.template else task.count)
-    ]
+    expected = [(task, instance) for task in workload.tasks for instance in range(task.count)]
     for (task, instance), record in zip(expected, image.tasks, strict=True):
         sched = task.sched or Sched()
         assert (record.policy, record.nice, record.rt_priority) == (
