@@ -23,6 +23,7 @@ from harness.boot import Run
 from harness.boot import boot as start_run
 from harness.machine import Clock
 from harness.report.failure import failure_report
+from harness.toolchain.build import BuildError
 from harness.trace.ktap import KtapResult, Status
 
 SHOWN_RUNS = 3
@@ -56,7 +57,10 @@ class Booter:
             clock = self._config.getoption("harness_clock")
         if clock is None:
             clock = Clock.VIRTUAL if accel == "tcg" else Clock.REAL
-        run = start_run(image, cpus, clock, seed, **options)
+        try:
+            run = start_run(image, cpus, clock, seed, **options)
+        except BuildError as error:
+            pytest.fail(f"the guest does not build:\n{error}", pytrace=False)
         self.runs.append(run)
         return run
 

@@ -30,13 +30,11 @@ def test_every_cpu_comes_up_ticks_and_reaches_every_other(
     assert {event.cpu for event in run.trace.of("cpu_online")} == everyone
     for cpu in everyone:
         assert sum(event.cpu == cpu for event in run.trace.of("tick")) >= TICKS
-    for halted in (0, 1):
-        pairs = {
-            (event.cpu, event.number("to"))
-            for event in run.trace.of("ipi_latency")
-            if event.number("halted") == halted
-        }
-        assert halted or pairs == set(permutations(everyone, 2))
+    measured = list(run.trace.of("ipi_latency"))
+    ways = {(event.cpu, event.number("to")) for event in measured}
+    assert ways == set(permutations(everyone, 2))
+    if cpus > 1:
+        assert {event.number("halted") for event in measured} == {0, 1}
     assert {event.cpu for event in run.trace.of("cpu_summary")} == everyone
 
 
@@ -84,16 +82,9 @@ def test_each_cpu_takes_the_ticks_it_was_asked_for(boot: Booter, ticks: int) -> 
 
 @pytest.mark.parametrize("clock", ["virtual", "real"])
 def test_lines_never_tear_though_all_cpus_write(boot: Booter, clock: str) -> None:
-    run = boot(cpus=4, clock=clock, flood=2000, ring="2k", **PATIENT)
+    run = boot(cpus=4, clock=clock, ticks=300, ring="2k", **PATIENT)
     assert run.outcome == "pass", run.verdict
-    assert sum(1 for _ in run.trace.of("mark")) >= 2000
-
-
-def test_events_that_the_guest_dropped_are_never_a_pass(boot: Booter) -> None:
-    run = boot(cpus=2, flood=5000, ring="2k", ring_full="drop")
-    assert run.outcome is Outcome.LOST_LOG, run.verdict
-    assert run.trace.end is not None
-    assert run.trace.end.number("dropped") > 0
+    assert len(run.trace.events) >= 4 * 300
 
 
 @pytest.mark.parametrize(

@@ -218,3 +218,24 @@ def test_qemu_that_is_missing_is_named(project: pytest.Pytester) -> None:
     output = run(project, short_log(), Then.PASS, BOOTS, "--qemu", "qemu-nowhere")
     assert "boot 1 of 1: qemu-error" in output
     assert "qemu-nowhere" in output
+
+
+def test_a_guest_that_does_not_build_is_one_message(project: pytest.Pytester) -> None:
+    test = """
+        import pytest
+        from harness import boot as front_door
+        from harness.toolchain.build import BuildError
+
+        @pytest.fixture(autouse=True)
+        def broken(monkeypatch):
+            def fail():
+                raise BuildError("guest/x.s:3:1: error: unknown instruction")
+            monkeypatch.setattr(front_door, "default_image", fail)
+
+        def test_boots(boot):
+            boot()
+    """
+    output = run(project, short_log(), Then.PASS, test)
+    assert "the guest does not build:\nguest/x.s:3:1: error: unknown instruction" in output
+    assert "Traceback" not in output
+    assert "build.py" not in output
