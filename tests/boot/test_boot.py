@@ -33,7 +33,7 @@ def test_every_cpu_comes_up_ticks_and_reaches_every_other(
     measured = list(run.trace.of("ipi_latency"))
     ways = {(event.cpu, event.number("to")) for event in measured}
     assert ways == set(permutations(everyone, 2))
-    if cpus > 1:
+    if cpus > 1 and clock == "virtual":  # whether a CPU halts in time is up to the host otherwise
         assert {event.number("halted") for event in measured} == {0, 1}
     assert {event.cpu for event in run.trace.of("cpu_summary")} == everyone
 
