@@ -7,6 +7,7 @@ import pytest
 from harness.model.checks import check_runqueue
 from harness.model.constants import Now, Policy, State
 from harness.model.core import (
+    Decision,
     Resched,
     commit,
     decide,
@@ -27,6 +28,11 @@ NOW = Now(50 * MS, 50)
 def test_next_is_the_head_of_the_best_list() -> None:
     rq = one_cpu(normal(1), realtime(2, 64), realtime(3, 63), realtime(4, 63))
     assert decide(rq, 0).next.pid == 3
+
+
+def test_an_empty_queue_decides_for_idle() -> None:
+    rq = one_cpu()
+    assert decide(rq, 0) == Decision(rq.idle, swap=False, credit=None)
 
 
 def test_decide_changes_nothing() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
 
 from harness.model.checks import check_runqueue
-from harness.model.constants import Now
+from harness.model.constants import Now, State
 from harness.model.core import Resched, schedule
 from harness.model.domain import flat
 from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
+from harness.model.stats import SchedInfo
 from harness.model.task import Task
 from harness.model.tick import TickAction, scheduler_tick
 from tests.model.build import MS, K, normal, one_cpu, pids, put, runqueues, with_bonus
@@ -32,6 +35,17 @@ def test_fork_splits_the_slice(left: int, child_gets: int, parent_keeps: int) ->
     assert (child.time_slice, parent.time_slice) == (child_gets, parent_keeps)
     assert child.first_time_slice
     assert child.timestamp == NOW.ns
+
+
+def test_a_child_starts_off_the_queue_with_statistics_of_its_own() -> None:
+    parent = normal(1)
+    one_cpu(parent)
+    parent.sched_info.run_delay = 77
+    child = copy(parent)
+    child.state = State.INTERRUPTIBLE
+    sched_fork(child, parent, NOW.ns)
+    assert (child.state, child.array, child.sched_info) == (State.RUNNING, None, SchedInfo())
+    assert parent.sched_info.run_delay == 77
 
 
 def test_fork_with_the_last_jiffy_ends_the_slice() -> None:
