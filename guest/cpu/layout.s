@@ -5,3 +5,4 @@
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
+.include "sched.inc"

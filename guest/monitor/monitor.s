@@ -239,15 +239,19 @@ command_ps:
     mov rbx, qword ptr [rip + task_table]
     mov r12d, dword ptr [rip + task_count]
 .task:
-    mov eax, dword ptr [rbx + task.state]
-    cmp eax, TASK_UNUSED
-    je .next
-    lea rcx, [rip + state_names]
-    mov r8, qword ptr [rcx + rax * 8]
+    cmp dword ptr [rbx + task.slot], SLOT_USED
+    jne .next
+    lea r8, [rip + state_runnable]
+    cmp dword ptr [rbx + task.state], TASK_RUNNING
+    je .state
+    lea r8, [rip + state_sleeping]
+.state:
     mov eax, dword ptr [rbx + task.id]
     mov edx, dword ptr [rbx + task.cpu]
     lea r9, [rbx + task.name]
-    PRINT "%u %u %s %u %s\n", rax, rdx, r8, [rbx + task.switches], r9
+    mov r10, qword ptr [rbx + task.nvcsw]
+    add r10, qword ptr [rbx + task.nivcsw]
+    PRINT "%u %u %s %u %s\n", rax, rdx, r8, r10, r9
 .next:
     add rbx, task.size
     dec r12d
@@ -328,14 +332,10 @@ monitor_help_\name:
 .section .rodata.monitor_text, "a", @progbits
 erase_text:
     .byte CHAR_BACKSPACE, ' ', CHAR_BACKSPACE
-state_unused:
-    .asciz "unused"
 state_runnable:
     .asciz "runnable"
-state_exited:
-    .asciz "exited"
-state_idle:
-    .asciz "idle"
+state_sleeping:
+    .asciz "sleeping"
 
 .section .rodata
     .balign 8
@@ -345,9 +345,6 @@ commands:
     COMMAND spawn, "spawn NAME [CPU [MILLISECONDS]]   a task that computes for that long"
     COMMAND quit,  "quit                              ends the run"
     .quad 0
-# By TASK_*.
-state_names:
-    .quad state_unused, state_runnable, state_exited, state_idle
 
 .section .bss
 # monitor_done: 1 once quit was asked for.

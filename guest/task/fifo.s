@@ -49,12 +49,12 @@ END fifo_init_cpu
 #   irq: off
 PRIVATE fifo_append
 fifo_append:
-    mov qword ptr [rsi + task.next], 0
+    mov qword ptr [rsi + task.run_list], 0
     mov rax, qword ptr [rdi + fifo.tail]
     mov qword ptr [rdi + fifo.tail], rsi
     test rax, rax
     jz .first
-    mov qword ptr [rax + task.next], rsi
+    mov qword ptr [rax + task.run_list], rsi
     ret
 .first:
     mov qword ptr [rdi + fifo.head], rsi
@@ -135,8 +135,10 @@ fifo_schedule:
     lea rdi, [rbx + fifo.lock]
     call spin_lock
     mov dword ptr [r12 + task.need_resched], 0
-    cmp dword ptr [r12 + task.state], TASK_RUNNABLE
+    cmp dword ptr [r12 + task.state], TASK_RUNNING
     jne .pick
+    cmp r12, gs:[percpu.idle]
+    je .pick
     mov rdi, rbx
     mov rsi, r12
     call fifo_append
@@ -144,7 +146,7 @@ fifo_schedule:
     mov r13, qword ptr [rbx + fifo.head]
     test r13, r13
     jz .idle
-    mov rax, qword ptr [r13 + task.next]
+    mov rax, qword ptr [r13 + task.run_list]
     mov qword ptr [rbx + fifo.head], rax
     test rax, rax
     jnz .chosen
@@ -158,10 +160,13 @@ fifo_schedule:
     je .same
     mov gs:[percpu.curr], r13
     inc qword ptr gs:[percpu.switches]
-    inc qword ptr [r13 + task.switches]
     mov eax, dword ptr [r12 + task.id]
     mov ecx, dword ptr [r13 + task.id]
-    EVENT_AT 1, switch, rax, rcx
+    xor edx, edx
+    cmp dword ptr [r12 + task.state], TASK_RUNNING
+    setne dl
+    inc qword ptr [r12 + task.nivcsw]
+    EVENT_AT 1, switch, rax, rcx, rdx
     mov rdi, r12
     mov rsi, r13
     call switch_to
@@ -188,9 +193,9 @@ PRIVATE fifo_finish
 fifo_finish:
     FRAME
     # Nobody stands on the stack of a task that has ended any more.
-    cmp dword ptr [rdi + task.state], TASK_EXITED
+    cmp dword ptr [rdi + task.state], TASK_DEAD
     jne .unlock
-    mov dword ptr [rdi + task.state], TASK_UNUSED
+    mov dword ptr [rdi + task.slot], SLOT_FREE
 .unlock:
     mov rdi, gs:[percpu.runqueue]
     add rdi, fifo.lock

@@ -6,6 +6,7 @@
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
+.include "sched.inc"
 .include "trace.inc"
 
 .extern apic_count
@@ -74,7 +75,8 @@ task_init_idle:
     add rax, qword ptr [rip + task_table]
     mov dword ptr [rax + task.id], ecx
     mov dword ptr [rax + task.cpu], ecx
-    mov dword ptr [rax + task.state], TASK_IDLE
+    mov dword ptr [rax + task.slot], SLOT_USED
+    mov dword ptr [rax + task.state], TASK_RUNNING
     mov qword ptr [rax + task.stack], rdi
     mov rcx, STACK_CANARY
     mov qword ptr [rdi], rcx
@@ -109,16 +111,18 @@ task_create:
     mov qword ptr [rbx + task.entry], r13
     mov qword ptr [rbx + task.argument], r14
     mov dword ptr [rbx + task.cpu], r15d
-    mov dword ptr [rbx + task.need_resched], 0
-    mov qword ptr [rbx + task.switches], 0
+    mov dword ptr [rbx + task.policy], SCHED_NORMAL
+    mov dword ptr [rbx + task.static_prio], DEFAULT_STATIC_PRIO
+    mov dword ptr [rbx + task.prio], DEFAULT_STATIC_PRIO
+    mov qword ptr [rbx + task.cpus_allowed], -1
+    mov dword ptr [rbx + task.mm], 1
     mov rdi, rbx
     mov rsi, r12
     call task_set_name
     mov rdi, rbx
     call task_prepare_stack
-    mov eax, dword ptr [rbx + task.id]
-    lea rcx, [rbx + task.name]
-    EVENT_AT 1, task_new, rax, rcx, r15
+    mov rdi, rbx
+    call task_log_new
     mov rdi, rbx
     mov rax, qword ptr [rip + policy]
     call qword ptr [rax + policy_ops.start]
@@ -133,7 +137,37 @@ task_create:
     ret
 END task_create
 
-# task_claim() -> rax = an unused task, now TASK_RUNNABLE; 0 if there is none.
+# task_log_new(rdi = task): logs what a new task starts out with.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: any
+PUBLIC task_log_new
+task_log_new:
+    FRAME
+    push rbx
+    mov ebx, dword ptr [rdi + task.id]
+    mov ecx, dword ptr [rdi + task.cpu]
+    mov edx, dword ptr [rdi + task.policy]
+    movsxd rsi, dword ptr [rdi + task.static_prio]
+    sub rsi, DEFAULT_STATIC_PRIO
+    mov r8d, dword ptr [rdi + task.rt_priority]
+    mov r9d, dword ptr [rdi + task.mm]
+    mov rax, -1
+    mov r10, qword ptr [rdi + task.parent]
+    test r10, r10
+    jz .orphan
+    mov eax, dword ptr [r10 + task.id]
+.orphan:
+    mov r10, qword ptr [rdi + task.cpus_allowed]
+    mov r11, qword ptr [rdi + task.timestamp]
+    lea rdi, [rdi + task.name]
+    EVENT_AT 1, task_new, rbx, rdi, rcx, rdx, rsi, r8, r10, r9, rax, r11
+    pop rbx
+    UNFRAME
+    ret
+END task_log_new
+
+# task_claim() -> rax = an unused task, its slot SLOT_USED; 0 if there is none.
 #   clobbers: caller-saved
 #   locks: takes and releases task_lock
 #   irq: any; off while the lock is held
@@ -149,7 +183,7 @@ task_claim:
     imul ebx, ecx, task.size
     add rbx, qword ptr [rip + task_table]
 .slot:
-    cmp dword ptr [rbx + task.state], TASK_UNUSED
+    cmp dword ptr [rbx + task.slot], SLOT_FREE
     je .found
     add rbx, task.size
     inc ecx
@@ -158,7 +192,13 @@ task_claim:
     xor ebx, ebx
     jmp .out
 .found:
-    mov dword ptr [rbx + task.state], TASK_RUNNABLE
+    mov rdi, rbx
+    mov edx, ecx
+    mov ecx, task.size
+    xor eax, eax
+    rep stosb                           # all the rest of a task starts at 0
+    mov ecx, edx
+    mov dword ptr [rbx + task.slot], SLOT_USED
     mov dword ptr [rbx + task.id], ecx
     sub ecx, dword ptr [rip + task_idle_count]
     imul rcx, rcx, STACK_STRIDE
@@ -248,7 +288,7 @@ task_exit:
     FRAME
     cli
     mov rax, gs:[percpu.curr]
-    mov dword ptr [rax + task.state], TASK_EXITED
+    mov dword ptr [rax + task.state], TASK_DEAD
     mov rax, qword ptr [rip + policy]
     call qword ptr [rax + policy_ops.schedule]
     PANIC "a task that had ended was run again"

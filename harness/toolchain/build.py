@@ -22,6 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+GENERATORS = (
+    ("harness.trace.vocabulary", "events.inc"),
+    ("harness.workload.abi", "workload.inc"),
+)
+"""Programs that write a part of the ABI between guest and harness, each to an include."""
 _LINKER = "ld"
 _LINK_OPTIONS = ("-nostdlib", "-static", "--build-id=sha1", "-z", "noexecstack",
                  "-z", "max-page-size=4096", "--fatal-warnings")  # fmt: skip
@@ -71,7 +76,7 @@ def build_guest(
         raise BuildError(f"no sources in {root / 'guest'}")
     build = root / "build"
     with _locked(build):
-        _generate_events(root, build / "include" / "events.inc")
+        _generate_includes(root, build / "include")
     return build_image(
         sources,
         output or build / "guest.elf",
@@ -130,20 +135,26 @@ def _locked(folder: Path, name: str = ".lock") -> Iterator[None]:
         yield
 
 
-def _generate_events(root: Path, target: Path) -> None:
-    """Runs the generator of the event constants if it exists and changed."""
-    package = root / "harness" / "trace"
-    if not (package / "vocabulary.py").exists():
-        return
+def _generate_includes(root: Path, folder: Path) -> None:
+    """Runs the generators of constants that the guest shares with the harness, where they changed.
+
+    They are other parts of the harness, so they run as programs: the toolchain imports neither.
+    """
+    for module, name in GENERATORS:
+        source = root.joinpath(*module.split(".")).with_suffix(".py")
+        if source.exists():
+            _generate(root, module, source.parent, folder / name)
+
+
+def _generate(root: Path, module: str, package: Path, target: Path) -> None:
     stamp = target.with_suffix(".stamp")
-    parts = b"\0".join(path.read_bytes() for path in sorted(package.glob("*.py")))
-    current = digest(parts)
+    current = digest(b"\0".join(path.read_bytes() for path in sorted(package.glob("*.py"))))
     if target.exists() and stamp.exists() and stamp.read_text() == current:
         return
-    command = [sys.executable, "-m", "harness.trace.vocabulary", "-o", str(target)]
+    command = [sys.executable, "-m", module, "-o", str(target)]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if result.returncode:
-        raise BuildError(f"the event generator failed:\n{result.stderr.strip()}")
+        raise BuildError(f"the generator {module} failed:\n{result.stderr.strip()}")
     stamp.write_text(current)
 
 
