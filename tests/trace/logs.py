@@ -23,9 +23,24 @@ VALUES: dict[Kind, st.SearchStrategy[Value]] = {
 }
 
 
+PLAIN: dict[Kind, Value] = {
+    Kind.UNSIGNED: 0,
+    Kind.SIGNED: 0,
+    Kind.HEX: 0,
+    Kind.WORD: "word",
+    Kind.BUILD_ID: BUILD,
+}
+
+
+def event(name: str, seq: int, cpu: int = 0, ns: int = 0, /, **fields: Value) -> Event:
+    """An event; the fields that the test does not care for are 0, or a word."""
+    filled = {field.name: PLAIN[field.kind] for field in event_type(name).fields}
+    return make_event(name, seq=seq, cpu=cpu, ns=ns, fields={**filled, **fields})
+
+
 def line(name: str, seq: int, cpu: int = 0, ns: int = 0, /, **fields: Value) -> bytes:
-    """An event line with its newline."""
-    return format_event(make_event(name, seq=seq, cpu=cpu, ns=ns, fields=fields)) + b"\n"
+    """The line of such an event, with its newline."""
+    return format_event(event(name, seq, cpu, ns, **fields)) + b"\n"
 
 
 def hello(
