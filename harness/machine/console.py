@@ -14,6 +14,8 @@ from pexpect.spawnbase import SpawnBase
 
 from harness.machine.stream import ByteStream
 
+_SHOWN_CHARACTERS = 2000
+
 if TYPE_CHECKING:
     _Base = SpawnBase[str]
 else:
@@ -38,6 +40,10 @@ class Console(_Base):
         self.delayafterread = None  # the stream already gathers what comes together
         self.closed = False
         self.name = "<guest console>"
+
+    def __str__(self) -> str:
+        """Part of pexpect's messages."""
+        return f"guest console, after: {str(self.before)[-_SHOWN_CHARACTERS:]!r}"
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
         """Text as soon as there is some; pexpect's own calls are built on this one.

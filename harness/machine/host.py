@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 _PACKAGES = {"setpriv": "util-linux", "sh": "dash"}
@@ -17,16 +18,43 @@ def missing_command(qemu: str) -> str | None:
     return None
 
 
-def starvation_seconds(pid: int) -> float:
-    """How long the process's hungriest thread was ready to run since its start, but had no CPU.
+@dataclass(frozen=True)
+class CpuUse:
+    """What one thread got of the host's CPUs since its start, in seconds."""
 
-    From the second field of /proc/<pid>/task/*/schedstat (ns). 0 where the kernel keeps no such
-    figures or the process is gone.
+    ran: float
+    waited: float  # ready to run, in waits that are over
+    ready: bool  # runs, or waits for a CPU, at this moment
+
+
+def cpu_use(pid: int) -> dict[int, CpuUse]:
+    """All threads of a process, by thread id.
+
+    From /proc/<pid>/task/*/schedstat (nanoseconds on a CPU and in the run queue) and `stat`
+    (state). Empty where the process is gone or the kernel keeps no such figures.
     """
-    waited = 0
-    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+    use = {}
+    for folder in Path(f"/proc/{pid}/task").glob("*"):
         try:
-            waited = max(waited, int(path.read_text().split()[1]))
-        except (OSError, IndexError, ValueError):
-            continue  # the thread has ended, or the kernel was built without these figures
-    return waited / 1e9
+            ran, waited, _ = map(int, (folder / "schedstat").read_text().split())
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError):
+            continue
+        use[int(folder.name)] = CpuUse(ran / 1e9, waited / 1e9, state == "R")
+    return use
+
+
+def starvation(before: dict[int, CpuUse], after: dict[int, CpuUse], seconds: float) -> float:
+    """How long the hungriest thread had to wait for a CPU between two samples `seconds` apart.
+
+    The kernel counts a wait when it is over. One that still lasts shows in a thread that is ready
+    to run and has not run: all the time it did not run counts then.
+    """
+    longest = 0.0
+    for thread in before.keys() & after.keys():
+        then, now = before[thread], after[thread]
+        waited = now.waited - then.waited
+        if now.ready:
+            waited = max(waited, seconds - (now.ran - then.ran))
+        longest = max(longest, min(waited, seconds))
+    return longest

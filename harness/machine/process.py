@@ -109,13 +109,14 @@ class Machine:
     ) -> None:
         self.kill()
         self._thread.join()
+        if kind is None and self._failure is not None:
+            raise self._failure
 
     def _attend(self) -> None:
         try:
             self._result = self._pump.run()
-        except BaseException as failure:  # a defect of ours: it belongs to whoever waits
+        except BaseException as failure:  # a defect of ours, raised again where somebody waits
             self._failure = failure
-            raise
 
 
 def run(config: MachineConfig) -> MachineResult:
@@ -135,6 +136,5 @@ def _end_all() -> None:
 
 
 atexit.register(_end_all)
-# A forked child has copies of these objects, but neither their threads nor any right to their
-# QEMUs.
+# A forked child has copies of these objects, and of their locks as they were, but not their threads.
 os.register_at_fork(after_in_child=_running.clear)

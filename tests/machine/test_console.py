@@ -49,8 +49,9 @@ def test_silence_is_a_timeout(guest: Guest) -> None:
     with Machine.start(MachineConfig(guest("spin"))) as machine:
         console = machine.console
         console.expect_exact("about to")
-        with pytest.raises(pexpect.TIMEOUT, match="printed nothing in time"):
+        with pytest.raises(pexpect.TIMEOUT, match="printed nothing in time") as silence:
             console.expect("something else", timeout=0.3)
+        assert r"guest console, after: ' hang\n'" in str(silence.value)
         assert console.before == " hang\n"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +172,67 @@ def test_something_that_is_not_qemu_is_told(guest: Guest) -> None:
     result = run(MachineConfig(guest("exit"), qemu="true"))
     assert result.ending is Ending.START_FAILED
     assert result.error == "QEMU refused to start (status 0): it said nothing"
+
+
+def test_defect_of_the_harness_is_raised_where_somebody_waits(guest: Guest) -> None:
+    config = MachineConfig(guest("exit"), extra_args=("a\0b",))
+    with pytest.raises(ValueError, match="null byte"):
+        run(config)
+    with pytest.raises(ValueError, match="null byte"), Machine.start(config):
+        pass
+
+
+def test_runs_give_their_descriptors_back(guest: Guest) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    config = MachineConfig(guest("spin"), quiet=0.2)
+    endings = []
+    before = descriptors()
+    for fields in ({}, {"qemu": "no-such-qemu"}, {"extra_args": ("-nonsense",)}):
+        endings.append(run(replace(config, **fields)).ending)
+    with pytest.raises(ValueError, match="null byte"):
+        run(replace(config, extra_args=("a\0b",)))
+    assert endings == [Ending.QUIET, Ending.START_FAILED, Ending.START_FAILED]
+    assert descriptors() == before
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="the kernel does not say who had to wait"
+)
+def test_silence_that_the_host_causes_does_not_count(guest: Guest) -> None:
+    """On a host CPU that a busy process keeps for itself, silence is the host's doing."""
+    host_cpu = min(os.sched_getaffinity(0))
+    burn = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    with subprocess.Popen(burn, stdout=subprocess.PIPE) as busy:
+        try:
+            os.sched_setaffinity(busy.pid, {host_cpu})
+            assert busy.stdout is not None
+            busy.stdout.readline()
+            config = MachineConfig(guest("spin"), cpus=1, quiet=1, timeout=8)
+            with Machine.start(config) as machine:
+                machine.console.expect("about to hang")
+                for thread in Path(f"/proc/{machine.pid}/task").iterdir():
+                    os.sched_setaffinity(int(thread.name), {host_cpu})
+                    os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))
+                result = machine.wait()
+        finally:
+            busy.kill()
+    # It gets about a third of the CPU there. Without regard to that it would be called hung after a
+    # second, of which it had a third.
+    assert result.ending in (Ending.QUIET, Ending.DEADLINE)
+    assert result.cpu_seconds > 0.6 or result.ending is Ending.DEADLINE
+
+
+def test_last_words_are_read_though_the_process_is_gone(tmp_path: Path) -> None:
+    """A process that ends in the same moment as it writes, which QEMU hardly ever does."""
+    fake = tmp_path / "qemu"
+    fake.write_text("#!/bin/sh\nprintf '%040000d\\n' 1\nprintf 'gone' >&2\nexit 9\n")
+    fake.chmod(0o755)
+    for _ in range(10):
+        result = run(MachineConfig(Path("guest.elf"), qemu=str(fake)))
+        assert result.lines == (b"0" * 39_999 + b"1",)
+        assert (result.status, result.stderr) == (9, "gone")
 
 
 def test_user_stops_the_run(guest: Guest) -> None:

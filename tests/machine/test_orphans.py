@@ -22,13 +22,16 @@ PATIENCE = 30.0
 
 # A harness of its own, which names its QEMU once the guest runs, waits to be told, and goes on.
 HARNESS = """
-import os, sys, threading, time
+import atexit, os, sys, threading, time
+machines = []
+atexit.register(lambda: print("running:", sum(machine.running for machine in machines)))
 from pathlib import Path
 from harness.machine import Machine, MachineConfig
 
 def boot():
     machine = Machine.start(MachineConfig(Path(sys.argv[1])))
     machine.console.expect("about to hang")
+    machines.append(machine)
     print(machine.pid, flush=True)
     sys.stdin.readline()
     return machine
@@ -94,6 +97,12 @@ def test_harness_that_ends_takes_its_qemu_along(guest: Guest, then: str) -> None
         _, errors = process.communicate(timeout=PATIENCE)
         assert "AssertionError" not in errors
         assert ended(qemu)
+
+
+def test_qemu_ends_before_the_interpreter_does(guest: Guest) -> None:
+    with harness(guest("spin"), "boot()") as (process, _):
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert said == "running: 0\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.machine import Clock, Ending, MachineConfig, run
-from harness.machine.host import starvation_seconds
+from harness.machine.host import CpuUse, cpu_use, starvation
 from harness.machine.probe import (
     PROBE_STATUS,
     QemuMissingError,
@@ -67,5 +67,20 @@ def test_probe_where_qemu_has_no_kvm(tmp_path: Path) -> None:
     assert "no KVM here" in probe.reason
 
 
-def test_process_that_is_gone_starves_no_more() -> None:
-    assert starvation_seconds(2**22 + 1) == 0.0
+def test_process_that_is_gone_has_no_threads() -> None:
+    assert cpu_use(2**22 + 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "starved"),
+    [
+        (CpuUse(1, 2, False), CpuUse(1, 2, False), 0),  # asleep
+        (CpuUse(1, 2, True), CpuUse(11, 2, True), 0),  # on a CPU all the time
+        (CpuUse(1, 2, False), CpuUse(4, 5, False), 3),  # had waited, and sleeps again
+        (CpuUse(1, 2, True), CpuUse(3, 2, True), 8),  # still waits
+        (CpuUse(1, 2, True), CpuUse(3, 99, True), 10),  # no longer than the time between the looks
+    ],
+)
+def test_starvation_is_the_time_without_a_cpu(then: CpuUse, now: CpuUse, starved: float) -> None:
+    idle = CpuUse(0, 0, False)
+    assert starvation({1: idle, 2: then}, {1: idle, 2: now, 3: CpuUse(0, 50, True)}, 10) == starved
