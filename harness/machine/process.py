@@ -136,5 +136,5 @@ def _end_all() -> None:
 
 
 atexit.register(_end_all)
-# A forked child has copies of these objects, and of their locks as they were, but not their threads.
+# A forked child has copies of these objects and of their locks as they were, not of the threads.
 os.register_at_fork(after_in_child=_running.clear)
