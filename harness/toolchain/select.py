@@ -221,7 +221,7 @@ class Selection:
             self.mnemonic = "movsxd"
         elif name == "int" and isinstance(first, Immediate) and first.node == 3:
             self.mnemonic, self.operands = "int3", []
-        elif name == "xchg" and operands == [REGISTERS["rax" if bits == 64 else "eax"]] * 2:
+        elif name == "xchg" and operands == [REGISTERS[{64: "rax", 32: "eax", 16: "ax"}[bits]]] * 2:
             self.mnemonic, self.operands = "nop", []
         elif name in ("ljmp", "lcall") and len(operands) == 2:
             self._far_pair()
@@ -357,14 +357,16 @@ class Selection:
         if isinstance(disp, int):
             disp = self._checked(disp, bits, operand)
         self._keep_bare(operand, bits, disp)
+        # A narrow lea cuts the address off, so GNU as lets the linker use all 32 bits.
+        wide = self.mnemonic != "lea" or self._width() == 64
         if not parts and self.bits == 64 and self.mnemonic != "movabs":
             self.expected.absolute = True
-            stand_in = self._open("disp", disp, operand.column, 32, True)
+            stand_in = self._open("disp", disp, operand.column, 32, wide)
             return self._sized(operand, f"rsp+{stand_in:#x}")
         if not parts and self.mnemonic == "movabs" and not isinstance(disp, int):
             raise AsmError("movabs takes a constant address", self.line, operand.column)
         if not isinstance(disp, int):
-            disp = self._open("disp", disp, operand.column, min(bits, 32), bits == 64)
+            disp = self._open("disp", disp, operand.column, min(bits, 32), bits == 64 and wide)
         text = "+".join(parts)
         if disp or not parts:
             text += hexadecimal(disp) if disp < 0 or not parts else "+" + hexadecimal(disp)
