@@ -107,5 +107,6 @@ def _explanation(ending: Ending, end: Collected, stderr: str) -> str | None:
         return f"QEMU refused to start (status {end.status}): {reason}"
     if ending is Ending.KILLED and end.signal is not None:
         number = signal.Signals(end.signal)
-        return f"QEMU was ended by {number.name}: {_BOUNDS.get(number, 'sent by somebody else')}"
+        reason = _BOUNDS.get(number) or stderr.strip() or "sent by somebody else"
+        return f"QEMU was ended by {number.name}: {reason}"
     return None

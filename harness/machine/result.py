@@ -21,7 +21,7 @@ class Ending(enum.Enum):
     DEADLINE = "deadline"  # `timeout` passed while the guest still talked
     QUIET = "quiet"  # no byte from the guest for `quiet` seconds
     LOG_LIMIT = "log-limit"  # the guest wrote more than `max_log_bytes`
-    KILLED = "killed"  # a signal from somebody else: `signal`
+    KILLED = "killed"  # a signal that the harness did not send: `signal`
     STOPPED = "stopped"  # the harness's own user: kill(), Ctrl-C, the end of a `with` block
 
 
@@ -124,6 +124,6 @@ class MachineResult:
             case Ending.LOG_LIMIT:
                 return f"more serial output than max_log_bytes={self.config.max_log_bytes}"
             case Ending.KILLED:
-                return f"QEMU was ended by signal {self.signal} from outside"
+                return self.error or f"QEMU was ended by signal {self.signal}"
             case Ending.STOPPED:
                 return f"stopped by its user after {self.seconds:.2f} s"

@@ -138,6 +138,14 @@ def test_qemus_own_bound_on_cpu_time_is_named(guest: Guest) -> None:
         assert "more CPU time than the timeout allows" in str(machine.wait().error)
 
 
+def test_words_of_a_qemu_that_aborts_are_told(tmp_path: Path) -> None:
+    fake = tmp_path / "qemu"
+    fake.write_text("#!/bin/sh\necho 'GLib: failed to allocate' >&2\nkill -ABRT $$\n")
+    fake.chmod(0o755)
+    result = run(MachineConfig(Path("guest.elf"), qemu=str(fake)))
+    assert result.describe() == "QEMU was ended by SIGABRT: GLib: failed to allocate"
+
+
 def test_missing_qemu_is_told_with_the_way_out(guest: Guest) -> None:
     result = run(MachineConfig(guest("exit"), qemu="qemu-system-vax"))
     assert result.ending is Ending.START_FAILED
