@@ -6,12 +6,24 @@ priority of the moment, which is why it may only change while the task is off th
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.model.bitmap import clear_bit, empty_bitmap, set_bit
 from harness.model.constants import MAX_PRIO
 from harness.model.stats import sched_info_queued
 from harness.model.task import Task
+
+
+class Change(enum.Enum):
+    """What can happen to a task and its list."""
+
+    DEQUEUE = enum.auto()
+    ENQUEUE_TAIL = enum.auto()
+    ENQUEUE_HEAD = enum.auto()
+    ENQUEUE_BEFORE = enum.auto()
+    REQUEUE = enum.auto()
 
 
 @dataclass(eq=False, slots=True)
@@ -21,6 +33,8 @@ class PrioArray:
     nr_active: int = 0
     bitmap: list[int] = field(default_factory=empty_bitmap)
     queue: list[list[Task]] = field(default_factory=lambda: [[] for _ in range(MAX_PRIO)])
+    observer: Callable[[Change, Task, PrioArray], None] | None = None
+    """Told of every change: a replay compares them with what the guest logged."""
 
     def tasks(self) -> list[Task]:
         """Every queued task, best priority first and head first."""
@@ -37,22 +51,24 @@ def dequeue_task(p: Task, array: PrioArray) -> None:
     array.nr_active -= 1
     if not tasks:
         clear_bit(array.bitmap, p.prio)
+    if array.observer:
+        array.observer(Change.DEQUEUE, p, array)
 
 
 def enqueue_task(p: Task, array: PrioArray, jiffies: int) -> None:
     """Append a task to the list of its priority (fact sheet A4)."""
     sched_info_queued(p.sched_info, jiffies)
-    _link(p, array, len(array.queue[p.prio]))
+    _link(p, array, len(array.queue[p.prio]), Change.ENQUEUE_TAIL)
 
 
 def enqueue_task_head(p: Task, array: PrioArray) -> None:
     """Put a task first in its list (fact sheet A4): parks the idle task of a CPU going offline."""
-    _link(p, array, 0)
+    _link(p, array, 0, Change.ENQUEUE_HEAD)
 
 
 def enqueue_task_before(p: Task, other: Task, array: PrioArray) -> None:
     """Put a task right before another of the same priority: child before parent (fact sheet A8)."""
-    _link(p, array, array.queue[p.prio].index(other))
+    _link(p, array, array.queue[p.prio].index(other), Change.ENQUEUE_BEFORE)
 
 
 def requeue_task(p: Task, array: PrioArray) -> None:
@@ -60,10 +76,14 @@ def requeue_task(p: Task, array: PrioArray) -> None:
     tasks = array.queue[p.prio]
     tasks.remove(p)
     tasks.append(p)
+    if array.observer:
+        array.observer(Change.REQUEUE, p, array)
 
 
-def _link(p: Task, array: PrioArray, position: int) -> None:
+def _link(p: Task, array: PrioArray, position: int, change: Change) -> None:
     array.queue[p.prio].insert(position, p)
     set_bit(array.bitmap, p.prio)
     array.nr_active += 1
     p.array = array
+    if array.observer:
+        array.observer(change, p, array)
