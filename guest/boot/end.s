@@ -116,6 +116,8 @@ run_close_cpu:
     FRAME
     call timer_stop
     call lapic_check_errors
+    mov rdi, gs:[percpu.self]
+    call trace_drain                    # makes room: the last events are never dropped
     EVENT cpu_summary, gs:[percpu.ticks], gs:[percpu.ipis], gs:[percpu.switches]
     UNFRAME
     ret

@@ -25,7 +25,10 @@
 .extern memory_protect_image
 .extern monitor_start
 .extern monitor_done
+.extern ipi_call_post
+.extern ipi_call_wait
 .extern param_clock
+.extern param_flood
 .extern param_hz
 .extern param_monitor
 .extern param_policy
@@ -44,6 +47,7 @@
 .extern timer_calibrate
 .extern timer_count
 .extern timer_khz
+.extern trace_drain
 .extern trace_init
 .extern __build_id_note
 
@@ -66,6 +70,7 @@ kernel_main:
     call smp_enter_all
     call selftest_run
     mov ebx, eax                        # failures
+    call main_flood
     cmp dword ptr [rip + param_monitor], 0
     je .ticks
     call monitor_start
@@ -158,9 +163,66 @@ main_hello:
     mov eax, dword ptr [rip + apic_count]
     EVENT cpus_found, [rip + apic_source], rax
     EVENT timer, [rip + clock_khz], [rip + timer_khz], [rip + timer_count]
+    # Before anybody else can write: the first line of a log is hello.
+    mov rdi, gs:[percpu.self]
+    call trace_drain
     UNFRAME
     ret
 END main_hello
+
+# main_flood(): has every CPU log as many marks as the boot parameter flood asks for, all at once.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PRIVATE main_flood
+main_flood:
+    FRAME
+    push rbx
+    cmp qword ptr [rip + param_flood], 0
+    je .done
+    mov ebx, 1
+.post:
+    cmp rbx, qword ptr [rip + cpu_count]
+    jae .own
+    mov edi, ebx
+    lea rsi, [rip + flood_cpu]
+    call ipi_call_post
+    inc ebx
+    jmp .post
+.own:
+    call flood_cpu
+    mov ebx, 1
+.wait:
+    cmp rbx, qword ptr [rip + cpu_count]
+    jae .done
+    mov edi, ebx
+    call ipi_call_wait
+    inc ebx
+    jmp .wait
+.done:
+    pop rbx
+    UNFRAME
+    ret
+END main_flood
+
+# flood_cpu(): the part of main_flood that runs on each CPU.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PRIVATE flood_cpu
+flood_cpu:
+    FRAME
+    push rbx
+    xor ebx, ebx
+.mark:
+    inc rbx
+    EVENT mark, rbx
+    cmp rbx, qword ptr [rip + param_flood]
+    jb .mark
+    pop rbx
+    UNFRAME
+    ret
+END flood_cpu
 
 # main_wait_ticks(): idles until every CPU has taken as many ticks as the parameter asks for.
 #   clobbers: caller-saved

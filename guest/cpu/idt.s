@@ -78,7 +78,7 @@ interrupt_entry:
     cmp dword ptr [rax + task.need_resched], 0
     je .return
     mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.schedule]
+    call qword ptr [rax + policy_ops.preempt]
     jmp .return
 
 .exception:

@@ -1,6 +1,9 @@
 .intel_syntax noprefix
-# Ticket spin locks. Waiters are served in the order in which they came; the holder is recorded,
-# so that taking a lock twice or releasing somebody else's is a panic and not a silent hang.
+# Spin locks: test, then test and set. The lock word is the CPU that holds it, so that taking a lock
+# twice or releasing somebody else's is a panic and not a silent hang.
+#
+# Not ticket locks, although those are fair: where the host has fewer cores than the guest, the one
+# CPU whose turn it is usually does not run, and everybody waits for the host's scheduler.
 #
 # A lock that an interrupt handler takes too is only ever held with interrupts off.
 
@@ -11,26 +14,28 @@
 .extern relax_spin
 
 .section .text
-# spin_lock(rdi = lock): waits for its turn.
+# spin_lock(rdi = lock): waits until it is free.
 #   clobbers: rax, rcx
 #   locks: takes *rdi
 #   irq: as found
 PUBLIC spin_lock
 spin_lock:
     FRAME
-    mov eax, gs:[percpu.cpu]
-    cmp dword ptr [rdi + lock.owner], eax
-    je .recursion
-    mov eax, 1
-    lock xadd dword ptr [rdi + lock.next], eax
-.wait:
-    cmp dword ptr [rdi + lock.serving], eax
+    push rdx
+    mov edx, gs:[percpu.cpu]
+.try:
+    mov eax, LOCK_FREE
+    lock cmpxchg dword ptr [rdi + lock.owner], edx
     je .taken
+    cmp eax, edx
+    je .recursion
+.wait:
     call relax_spin
-    jmp .wait
+    cmp dword ptr [rdi + lock.owner], LOCK_FREE
+    jne .wait
+    jmp .try
 .taken:
-    mov eax, gs:[percpu.cpu]
-    mov dword ptr [rdi + lock.owner], eax
+    pop rdx
     UNFRAME
     ret
 .recursion:
@@ -38,31 +43,20 @@ spin_lock:
 END spin_lock
 
 # spin_trylock(rdi = lock) -> eax = 1 taken, 0 busy.
-#   clobbers: rax, rcx, rdx
+#   clobbers: rcx
 #   locks: takes *rdi if it returns 1
 #   irq: as found
 PUBLIC spin_trylock
 spin_trylock:
-    mov rax, qword ptr [rdi + lock.next]
-    mov rcx, rax
-    shr rcx, 32                         # serving
-    cmp ecx, eax
-    jne .busy
-    lea edx, [rax + 1]
-    shl rcx, 32
-    or rdx, rcx
-    lock cmpxchg qword ptr [rdi + lock.next], rdx
-    jne .busy
-    mov eax, gs:[percpu.cpu]
-    mov dword ptr [rdi + lock.owner], eax
-    mov eax, 1
-    ret
-.busy:
-    xor eax, eax
+    mov ecx, gs:[percpu.cpu]
+    mov eax, LOCK_FREE
+    lock cmpxchg dword ptr [rdi + lock.owner], ecx
+    setz al
+    movzx eax, al
     ret
 END spin_trylock
 
-# spin_unlock(rdi = lock): hands it to the next waiter.
+# spin_unlock(rdi = lock): gives it back. A plain store is a release on this architecture.
 #   clobbers: rax
 #   locks: releases *rdi, which this CPU must hold
 #   irq: as found
@@ -73,7 +67,6 @@ spin_unlock:
     cmp dword ptr [rdi + lock.owner], eax
     jne .not_owner
     mov dword ptr [rdi + lock.owner], LOCK_FREE
-    inc dword ptr [rdi + lock.serving]
     UNFRAME
     ret
 .not_owner:

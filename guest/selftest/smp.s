@@ -189,7 +189,7 @@ lock_wrong:
 .section .data
     .balign 16
 test_spin_lock:
-    .long 0, 0, LOCK_FREE, 0
+    .long LOCK_FREE, 0, 0, 0
 
 .section .bss
 pings:

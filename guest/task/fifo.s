@@ -33,8 +33,6 @@ fifo_init_cpu:
     mov edi, fifo.size
     mov esi, 64
     call memory_alloc
-    mov dword ptr [rax + fifo.lock + lock.next], 0
-    mov dword ptr [rax + fifo.lock + lock.serving], 0
     mov dword ptr [rax + fifo.lock + lock.owner], LOCK_FREE
     mov qword ptr [rax + fifo.head], 0
     mov qword ptr [rax + fifo.tail], 0
@@ -213,6 +211,7 @@ fifo_policy:
     .quad fifo_name
     .quad fifo_init_cpu
     .quad fifo_tick
+    .quad fifo_schedule
     .quad fifo_schedule
     .quad fifo_start
     .quad fifo_finish

@@ -322,7 +322,7 @@ END task_of_guard
 # task_lock: orders claims of task slots.
 OBJECT task_lock, 16
 task_lock:
-    .long 0, 0, LOCK_FREE, 0
+    .long LOCK_FREE, 0, 0, 0
 END task_lock
 
 .section .bss

@@ -67,6 +67,49 @@ console_write:
     ret
 END console_write
 
+# console_write_line(rdi = line, rsi = bytes): the same at the start of a line: what somebody is
+# typing, or a prompt, is broken off first.
+#   clobbers: caller-saved
+#   locks: takes and releases console_lock
+#   irq: off
+PUBLIC console_write_line
+console_write_line:
+    FRAME
+    push rbx
+    push r12
+    mov rbx, rdi
+    mov r12, rsi
+    lea rdi, [rip + console_lock]
+    call spin_lock
+    call console_new_line
+    mov rdi, rbx
+    mov rsi, r12
+    call console_put
+    lea rdi, [rip + console_lock]
+    call spin_unlock
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END console_write_line
+
+# console_new_line(): goes to a new line, unless at the start of one.
+#   clobbers: rax, rcx, rdx, rsi, rdi
+#   locks: as console_put
+#   irq: off
+PRIVATE console_new_line
+console_new_line:
+    FRAME
+    cmp byte ptr [rip + console_last], 10
+    je .there
+    lea rdi, [rip + newline]
+    mov esi, 1
+    call console_put
+.there:
+    UNFRAME
+    ret
+END console_new_line
+
 # console_put(rdi = text, rsi = bytes): writes without the lock: for its holder, or in a panic.
 #   clobbers: rax, rcx, rdx, rsi, rdi
 #   locks: console_lock held, or all other CPUs stopped
@@ -122,15 +165,8 @@ END console_get
 PUBLIC console_break_lock
 console_break_lock:
     FRAME
-    mov dword ptr [rip + console_lock + lock.next], 0
-    mov dword ptr [rip + console_lock + lock.serving], 0
     mov dword ptr [rip + console_lock + lock.owner], LOCK_FREE
-    cmp byte ptr [rip + console_last], 10
-    je .whole
-    lea rdi, [rip + newline]
-    mov esi, 1
-    call console_put
-.whole:
+    call console_new_line
     UNFRAME
     ret
 END console_break_lock
@@ -142,7 +178,7 @@ newline:
 .section .data
 OBJECT console_lock, 16
 console_lock:
-    .long 0, 0, LOCK_FREE, 0
+    .long LOCK_FREE, 0, 0, 0
 END console_lock
 OBJECT console_last
 console_last:

@@ -20,7 +20,9 @@
 .extern clock_ns
 .extern memory_alloc
 .extern format_event
-.extern console_write
+.extern console_put
+.extern console_write_line
+.extern panic_owner
 .extern param_ring
 .extern param_ring_full
 
@@ -178,12 +180,18 @@ trace_drain_one:
     add rdi, percpu.line
     mov rsi, rax
     sub rsi, rdi
-    call console_write
+    cmp dword ptr [rip + panic_owner], LOCK_FREE
+    jne .alone
+    call console_write_line
+.written:
     mov eax, 1
     pop r12
     pop rbx
     UNFRAME
     ret
+.alone:
+    call console_put                    # a panic: everybody else has stopped, maybe with the lock
+    jmp .written
 .empty:
     xor eax, eax
     pop r12
