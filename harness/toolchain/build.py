@@ -75,8 +75,7 @@ def build_guest(
     if not sources:
         raise BuildError(f"no sources in {root / 'guest'}")
     build = root / "build"
-    with _locked(build):
-        _generate_includes(root, build / "include")
+    generate_includes(root)
     return build_image(
         sources,
         output or build / "guest.elf",
@@ -135,15 +134,17 @@ def _locked(folder: Path, name: str = ".lock") -> Iterator[None]:
         yield
 
 
-def _generate_includes(root: Path, folder: Path) -> None:
+def generate_includes(root: Path) -> None:
     """Runs the generators of constants that the guest shares with the harness, where they changed.
 
     They are other parts of the harness, so they run as programs: the toolchain imports neither.
+    Raises BuildError if one fails.
     """
-    for module, name in GENERATORS:
-        source = root.joinpath(*module.split(".")).with_suffix(".py")
-        if source.exists():
-            _generate(root, module, source.parent, folder / name)
+    with _locked(root / "build"):
+        for module, name in GENERATORS:
+            source = root.joinpath(*module.split(".")).with_suffix(".py")
+            if source.exists():
+                _generate(root, module, source.parent, root / "build" / "include" / name)
 
 
 def _generate(root: Path, module: str, package: Path, target: Path) -> None:

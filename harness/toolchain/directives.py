@@ -223,6 +223,11 @@ def _align(power: bool) -> Handler:
             raise AsmError("an alignment is a power of two", line, column)
         section = assembler.section
         bits = assembler.bits if section.flags & EXEC and fill is None else 0
+        if bits and boundary > 1 and (bits == 16 or boundary > 64):
+            hint = (
+                "GNU as would put jumps over the gap here: name the fill, as in .balign 4096, 0xcc"
+            )
+            raise AsmError("which bytes shall fill the gap?", line, column, hint)
         section.alignment = max(section.alignment, boundary)
         section.items.append(Align(boundary, fill, limit, bits))
 

@@ -176,6 +176,13 @@ class _Terms:
     def add(self, node: Node, negative: bool) -> None:
         """Adds (or subtracts) one node to the sum."""
         if isinstance(node, Op) and node.name in ("+", "-"):
+            if (
+                node.name == "-"
+                and contains_register(node.left)
+                and not isinstance(node.right, int)
+            ):
+                hint = "GNU as gets [register + a - b] wrong: write [register + (a - b)]"
+                raise self.fail("put the difference of labels in parentheses", hint)
             self.add(node.left, negative)
             self.add(node.right, negative ^ (node.name == "-"))
         elif isinstance(node, Register):
