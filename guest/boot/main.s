@@ -38,6 +38,7 @@
 .extern percpu_init
 .extern policies
 .extern run_end
+.extern sched_constants_init
 .extern selftest_run
 .extern smp_copy_trampoline
 .extern smp_enter_all
@@ -65,6 +66,7 @@ kernel_main:
     call main_setup_boot_cpu
     call main_setup_machine
     call smp_start_all
+    call sched_constants_init
     call main_hello
     sti
     call smp_enter_all

@@ -307,6 +307,7 @@ END param_table
 OBJECT choices_policy, 1
 choices_policy:
     .asciz "none"
+    .asciz "o1"
     .asciz ""
 END choices_policy
 choices_clock:

@@ -215,6 +215,8 @@ smp_enter:
     FRAME
     mov eax, gs:[percpu.apic_id]
     EVENT cpu_online, rax
+    mov rax, gs:[percpu.idle]
+    mov dword ptr [rax + task.need_resched], 1
     call timer_start
     UNFRAME
     ret

@@ -12,6 +12,7 @@
 .extern param_clock
 .extern param_hz
 .extern policy
+.extern task_reap
 
 .equ VIRTUAL_WINDOW, 10000               # counts; 160 us at the usual 62.5 MHz
 .equ REAL_WINDOW, 62500                  # 1 ms
@@ -105,6 +106,7 @@ timer_interrupt:
     cmp dword ptr gs:[percpu.cpu], 0
     jne .local
     inc qword ptr [rip + jiffies]
+    call task_reap
 .local:
     EVENT_AT 1, tick, gs:[percpu.ticks]
     mov rax, qword ptr [rip + policy]

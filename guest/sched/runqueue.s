@@ -8,7 +8,7 @@
 .include "trace.inc"
 
 .extern apic_count
-.extern enqueue_task
+.extern enqueue_task_at
 .extern dequeue_task
 .extern memory_alloc
 .extern prio_array_init
@@ -65,7 +65,6 @@ runqueue_init:
     mov rax, gs:[percpu.idle]
     mov dword ptr [rax + task.prio], MAX_PRIO
     mov dword ptr [rax + task.static_prio], MAX_PRIO
-    mov dword ptr [rax + task.need_resched], 1
     mov qword ptr [rbx + runqueue.idle], rax
     mov qword ptr [rbx + runqueue.curr], rax
     mov gs:[percpu.runqueue], rbx
@@ -146,7 +145,8 @@ task_rq_lock:
     ret
 END task_rq_lock
 
-# queue_active_task(rdi = task, rsi = run queue): the original's __activate_task.
+# queue_active_task(rdi = task, rsi = run queue): the original's __activate_task. The operation has
+# set percpu.op_jiffies.
 #   clobbers: caller-saved
 #   locks: the run queue's held
 #   irq: off
@@ -155,7 +155,8 @@ queue_active_task:
     FRAME
     inc qword ptr [rsi + runqueue.nr_running]
     mov rsi, qword ptr [rsi + runqueue.active]
-    call enqueue_task
+    mov rdx, gs:[percpu.op_jiffies]
+    call enqueue_task_at
     UNFRAME
     ret
 END queue_active_task

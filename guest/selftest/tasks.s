@@ -82,7 +82,7 @@ switch_task:
     mov r15d, YIELDS
 .yield:
     mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.schedule]
+    call qword ptr [rax + policy_ops.yield]
     mov rax, rbx
     not rax
     cmp rax, r12

@@ -10,9 +10,12 @@
 .extern cpu_table
 .extern ipi_send
 .extern memory_alloc
+.extern o1_policy
 .extern spin_lock
 .extern spin_unlock
 .extern switch_to
+.extern task_bury
+.extern task_log_new
 
 .equ SLICE_TICKS, 1
 
@@ -70,6 +73,9 @@ fifo_start:
     push r12
     pushfq
     cli
+    push rdi
+    call task_log_new
+    pop rdi
     mov ecx, dword ptr [rdi + task.cpu]
     lea rax, [rip + cpu_table]
     mov r12, qword ptr [rax + rcx * 8]
@@ -190,17 +196,35 @@ END fifo_schedule
 PRIVATE fifo_finish
 fifo_finish:
     FRAME
-    # Nobody stands on the stack of a task that has ended any more.
-    cmp dword ptr [rdi + task.state], TASK_DEAD
-    jne .unlock
-    mov dword ptr [rdi + task.slot], SLOT_FREE
-.unlock:
+    push rbx
+    mov rbx, rdi
     mov rdi, gs:[percpu.runqueue]
     add rdi, fifo.lock
     call spin_unlock
+    # Nobody stands on the stack of a task that has ended any more.
+    cmp dword ptr [rbx + task.state], TASK_DEAD
+    jne .done
+    mov rdi, rbx
+    call task_bury
+.done:
+    pop rbx
     UNFRAME
     ret
 END fifo_finish
+
+# fifo_exit(): ends the calling task.
+#   clobbers: never returns
+#   locks: none at entry
+#   irq: any
+PRIVATE fifo_exit
+fifo_exit:
+    FRAME
+    cli
+    mov rax, gs:[percpu.curr]
+    mov dword ptr [rax + task.state], TASK_DEAD
+    call fifo_schedule
+    PANIC "a task that had ended was run again"
+END fifo_exit
 
 .section .rodata
 fifo_name:
@@ -213,6 +237,8 @@ fifo_policy:
     .quad fifo_tick
     .quad fifo_schedule
     .quad fifo_schedule
+    .quad fifo_schedule
+    .quad fifo_exit
     .quad fifo_start
     .quad fifo_finish
 END fifo_policy
@@ -221,4 +247,5 @@ END fifo_policy
 OBJECT policies
 policies:
     .quad fifo_policy
+    .quad o1_policy
 END policies

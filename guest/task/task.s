@@ -10,6 +10,9 @@
 .include "trace.inc"
 
 .extern apic_count
+.extern cpu_count
+.extern cpu_table
+.extern jiffies
 .extern memory_alloc
 .extern memory_unmap
 .extern param_tasks
@@ -97,21 +100,44 @@ task_create:
     FRAME
     push rbx
     push r12
+    mov r12d, ecx
+    call task_allocate
+    mov rbx, rax
+    test rax, rax
+    jz .full
+    mov dword ptr [rbx + task.cpu], r12d
+    mov rdi, rbx
+    mov rax, qword ptr [rip + policy]
+    call qword ptr [rax + policy_ops.start]
+.full:
+    mov rax, rbx
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END task_create
+
+# task_allocate(rdi = name, rsi = entry, rdx = argument) -> rax = a task that nobody runs yet: nice
+# 0, allowed everywhere; 0 if the table is full.
+#   clobbers: caller-saved
+#   locks: takes and releases task_lock
+#   irq: any
+PUBLIC task_allocate
+task_allocate:
+    FRAME
+    push rbx
+    push r12
     push r13
     push r14
-    push r15
     mov r12, rdi
     mov r13, rsi
     mov r14, rdx
-    mov r15d, ecx
     call task_claim
     test rax, rax
     jz .full
     mov rbx, rax
     mov qword ptr [rbx + task.entry], r13
     mov qword ptr [rbx + task.argument], r14
-    mov dword ptr [rbx + task.cpu], r15d
-    mov dword ptr [rbx + task.policy], SCHED_NORMAL
     mov dword ptr [rbx + task.static_prio], DEFAULT_STATIC_PRIO
     mov dword ptr [rbx + task.prio], DEFAULT_STATIC_PRIO
     mov qword ptr [rbx + task.cpus_allowed], -1
@@ -121,21 +147,44 @@ task_create:
     call task_set_name
     mov rdi, rbx
     call task_prepare_stack
-    mov rdi, rbx
-    call task_log_new
-    mov rdi, rbx
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.start]
     mov rax, rbx
 .full:
-    pop r15
     pop r14
     pop r13
     pop r12
     pop rbx
     UNFRAME
     ret
-END task_create
+END task_allocate
+
+# task_inherit(rdi = child, rsi = parent): what a forked task has from its parent. Its slice, its
+# place in a queue and its time-stamps are the policy's business.
+#   clobbers: rax
+#   locks: none: the parent is the caller, the child is known to nobody
+#   irq: any
+PUBLIC task_inherit
+task_inherit:
+    mov qword ptr [rdi + task.parent], rsi
+    mov rax, qword ptr [rsi + task.generation]
+    mov qword ptr [rdi + task.parent_generation], rax
+    mov eax, dword ptr [rsi + task.prio]
+    mov dword ptr [rdi + task.prio], eax
+    mov eax, dword ptr [rsi + task.static_prio]
+    mov dword ptr [rdi + task.static_prio], eax
+    mov eax, dword ptr [rsi + task.policy]
+    mov dword ptr [rdi + task.policy], eax
+    mov eax, dword ptr [rsi + task.rt_priority]
+    mov dword ptr [rdi + task.rt_priority], eax
+    mov eax, dword ptr [rsi + task.mm]
+    mov dword ptr [rdi + task.mm], eax
+    mov rax, qword ptr [rsi + task.cpus_allowed]
+    mov qword ptr [rdi + task.cpus_allowed], rax
+    mov rax, qword ptr [rsi + task.sleep_avg]
+    mov qword ptr [rdi + task.sleep_avg], rax
+    mov rax, qword ptr [rsi + task.last_ran]
+    mov qword ptr [rdi + task.last_ran], rax
+    ret
+END task_inherit
 
 # task_log_new(rdi = task): logs what a new task starts out with.
 #   clobbers: caller-saved
@@ -194,10 +243,13 @@ task_claim:
 .found:
     mov rdi, rbx
     mov edx, ecx
+    mov rsi, qword ptr [rbx + task.generation]
     mov ecx, task.size
     xor eax, eax
     rep stosb                           # all the rest of a task starts at 0
     mov ecx, edx
+    inc rsi
+    mov qword ptr [rbx + task.generation], rsi
     mov dword ptr [rbx + task.slot], SLOT_USED
     mov dword ptr [rbx + task.id], ecx
     sub ecx, dword ptr [rip + task_idle_count]
@@ -276,23 +328,108 @@ task_begin:
     mov rbx, gs:[percpu.curr]
     mov rdi, qword ptr [rbx + task.argument]
     call qword ptr [rbx + task.entry]
-    call task_exit
+    mov rax, qword ptr [rip + policy]
+    call qword ptr [rax + policy_ops.exit]
 END task_begin
 
-# task_exit(): ends the calling task. Its slot and stack are free once another task runs here.
-#   clobbers: never returns
-#   locks: none at entry
-#   irq: any
-PUBLIC task_exit
-task_exit:
+# task_bury(rdi = task): keeps an ended task until its time to be freed has come. Called by the
+# task that runs after it, so nobody is on its stack any more.
+#   clobbers: caller-saved
+#   locks: takes and releases task_lock
+#   irq: off
+PUBLIC task_bury
+task_bury:
     FRAME
-    cli
-    mov rax, gs:[percpu.curr]
-    mov dword ptr [rax + task.state], TASK_DEAD
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.schedule]
-    PANIC "a task that had ended was run again"
-END task_exit
+    push rbx
+    mov rbx, rdi
+    lea rdi, [rip + task_lock]
+    call spin_lock
+    mov dword ptr [rbx + task.slot], SLOT_DEAD
+    mov rax, qword ptr [rip + jiffies]
+    mov qword ptr [rbx + task.exit_tick], rax
+    mov qword ptr [rbx + task.run_list], 0
+    mov rax, qword ptr [rip + dead_last]
+    mov qword ptr [rip + dead_last], rbx
+    test rax, rax
+    jz .first
+    mov qword ptr [rax + task.run_list], rbx
+    jmp .unlock
+.first:
+    mov qword ptr [rip + dead_first], rbx
+.unlock:
+    lea rdi, [rip + task_lock]
+    call spin_unlock
+    pop rbx
+    UNFRAME
+    ret
+END task_bury
+
+# task_reap(): frees the slots and stacks of tasks that ended long enough ago. From the boot CPU's
+# tick.
+#   clobbers: caller-saved
+#   locks: takes and releases task_lock
+#   irq: off
+PUBLIC task_reap
+task_reap:
+    FRAME
+    push rbx
+    cmp qword ptr [rip + dead_first], 0
+    je .done
+    lea rdi, [rip + task_lock]
+    call spin_lock
+.next:
+    mov rbx, qword ptr [rip + dead_first]
+    test rbx, rbx
+    jz .unlock
+    mov rax, qword ptr [rip + jiffies]
+    sub rax, qword ptr [rbx + task.exit_tick]
+    cmp rax, FREE_DELAY_TICKS
+    jb .unlock
+    call task_check_unused
+    mov rax, qword ptr [rbx + task.run_list]
+    mov qword ptr [rip + dead_first], rax
+    test rax, rax
+    jnz .free
+    mov qword ptr [rip + dead_last], 0
+.free:
+    mov eax, dword ptr [rbx + task.id]
+    EVENT_AT 1, task_free, rax, [rip + jiffies]
+    mov dword ptr [rbx + task.slot], SLOT_FREE
+    jmp .next
+.unlock:
+    lea rdi, [rip + task_lock]
+    call spin_unlock
+.done:
+    pop rbx
+    UNFRAME
+    ret
+END task_reap
+
+# task_check_unused(rbx = task): panics if a task that is about to be freed runs or is queued.
+#   clobbers: rax, rcx, rdx
+#   locks: task_lock held
+#   irq: off
+PRIVATE task_check_unused
+task_check_unused:
+    FRAME
+    cmp qword ptr [rbx + task.array], 0
+    jne .queued
+    lea rdx, [rip + cpu_table]
+    xor ecx, ecx
+.cpu:
+    mov rax, qword ptr [rdx + rcx * 8]
+    cmp qword ptr [rax + percpu.curr], rbx
+    je .runs
+    inc ecx
+    cmp rcx, qword ptr [rip + cpu_count]
+    jb .cpu
+    UNFRAME
+    ret
+.queued:
+    PANIC "a task that is about to be freed is queued"
+.runs:
+    PANIC "a task that is about to be freed is running"
+END task_check_unused
 
 # task_of_guard(rdi = address) -> rax = the task in whose guard page it lies, 0 if in none.
 #   clobbers: rcx, rdx
@@ -319,13 +456,23 @@ task_of_guard:
 END task_of_guard
 
 .section .data
-# task_lock: orders claims of task slots.
+# task_lock: protects task.slot, and the list of tasks that have ended.
 OBJECT task_lock, 16
 task_lock:
     .long LOCK_FREE, 0, 0, 0
 END task_lock
 
 .section .bss
+# dead_first, dead_last: tasks that have ended, in that order, linked by the first word of run_list.
+# Under task_lock.
+OBJECT dead_first
+dead_first:
+    .zero 8
+END dead_first
+OBJECT dead_last
+dead_last:
+    .zero 8
+END dead_last
 OBJECT task_table
 task_table:
     .zero 8

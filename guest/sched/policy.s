@@ -1,0 +1,53 @@
+.intel_syntax noprefix
+# Policy `o1`: what the hardware layer calls of Linux 2.6.11's scheduler.
+
+.include "macros.inc"
+.include "cpu.inc"
+.include "layout.inc"
+.include "sched.inc"
+
+.extern finish_task_switch
+.extern preempt_schedule
+.extern runqueue_init
+.extern runqueue_table_init
+.extern sched_domain_init
+.extern do_exit
+.extern sched_yield
+.extern schedule
+.extern scheduler_tick
+.extern task_start
+
+.section .text
+# o1_init_cpu(): sets up the calling CPU's run queue; on the boot CPU, the table of all first.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: off
+PRIVATE o1_init_cpu
+o1_init_cpu:
+    FRAME
+    cmp dword ptr gs:[percpu.cpu], 0
+    jne .own
+    call runqueue_table_init
+.own:
+    call runqueue_init
+    call sched_domain_init
+    UNFRAME
+    ret
+END o1_init_cpu
+
+.section .rodata
+o1_name:
+    .asciz "o1"
+    .balign 8
+OBJECT o1_policy
+o1_policy:
+    .quad o1_name
+    .quad o1_init_cpu
+    .quad scheduler_tick
+    .quad schedule
+    .quad preempt_schedule
+    .quad sched_yield
+    .quad do_exit
+    .quad task_start
+    .quad finish_task_switch
+END o1_policy
