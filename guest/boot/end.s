@@ -11,6 +11,8 @@
 .extern relax
 .extern ipi_call_post
 .extern lapic_check_errors
+.extern policy
+.extern task_close_all
 .extern timer_stop
 .extern trace_drain
 .extern trace_sequence
@@ -26,8 +28,8 @@ run_end:
     mov ebx, edi
     call run_stop_others
     cli
+    call task_close_all
     call run_close_cpu
-    mov rdi, gs:[percpu.self]
     call run_sum_dropped
     mov rcx, rax
     lea rdx, [rip + result_pass]
@@ -118,6 +120,8 @@ run_close_cpu:
     call lapic_check_errors
     mov rdi, gs:[percpu.self]
     call trace_drain                    # makes room: the last events are never dropped
+    mov rax, qword ptr [rip + policy]
+    call qword ptr [rax + policy_ops.close_cpu]
     EVENT cpu_summary, gs:[percpu.ticks], gs:[percpu.ipis], gs:[percpu.switches]
     UNFRAME
     ret

@@ -5,8 +5,16 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "sched.inc"
+.include "print.inc"
+
+.extern apic_count
+.extern refuse
+
+.equ MASK_CPUS, 64                      # a CPU mask is one word
 
 .extern finish_task_switch
+.extern log_runqueue_stats
+.extern log_task_stats
 .extern preempt_schedule
 .extern runqueue_init
 .extern runqueue_table_init
@@ -27,12 +35,18 @@ o1_init_cpu:
     FRAME
     cmp dword ptr gs:[percpu.cpu], 0
     jne .own
+    cmp dword ptr [rip + apic_count], MASK_CPUS
+    ja .too_many
     call runqueue_table_init
 .own:
     call runqueue_init
     call sched_domain_init
     UNFRAME
     ret
+.too_many:
+    mov eax, dword ptr [rip + apic_count]
+    PRINT "REFUSED policy=o1: it schedules up to 64 CPUs, there are %u\n", rax
+    call refuse
 END o1_init_cpu
 
 .section .rodata
@@ -49,5 +63,7 @@ o1_policy:
     .quad sched_yield
     .quad do_exit
     .quad task_start
+    .quad log_runqueue_stats
+    .quad log_task_stats
     .quad finish_task_switch
 END o1_policy

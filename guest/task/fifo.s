@@ -212,6 +212,15 @@ fifo_finish:
     ret
 END fifo_finish
 
+# fifo_close(): keeps no totals.
+#   clobbers: nothing
+#   locks: none
+#   irq: off
+PRIVATE fifo_close
+fifo_close:
+    ret
+END fifo_close
+
 # fifo_exit(): ends the calling task.
 #   clobbers: never returns
 #   locks: none at entry
@@ -240,6 +249,8 @@ fifo_policy:
     .quad fifo_schedule
     .quad fifo_exit
     .quad fifo_start
+    .quad fifo_close
+    .quad fifo_close
     .quad fifo_finish
 END fifo_policy
 

@@ -342,6 +342,8 @@ task_bury:
     FRAME
     push rbx
     mov rbx, rdi
+    mov rax, qword ptr [rip + policy]
+    call qword ptr [rax + policy_ops.close_task]
     lea rdi, [rip + task_lock]
     call spin_lock
     mov dword ptr [rbx + task.slot], SLOT_DEAD
@@ -404,6 +406,36 @@ task_reap:
     UNFRAME
     ret
 END task_reap
+
+# task_close_all(): has the policy log the totals of every task that still lives.
+#   clobbers: caller-saved
+#   locks: none; all other CPUs have stopped
+#   irq: off
+PUBLIC task_close_all
+task_close_all:
+    FRAME
+    push rbx
+    push r12
+    mov ecx, dword ptr [rip + task_idle_count]
+    mov r12d, dword ptr [rip + task_count]
+    sub r12d, ecx
+    imul ebx, ecx, task.size
+    add rbx, qword ptr [rip + task_table]
+.task:
+    cmp dword ptr [rbx + task.slot], SLOT_USED
+    jne .next
+    mov rdi, rbx
+    mov rax, qword ptr [rip + policy]
+    call qword ptr [rax + policy_ops.close_task]
+.next:
+    add rbx, task.size
+    dec r12d
+    jnz .task
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END task_close_all
 
 # task_check_unused(rbx = task): panics if a task that is about to be freed runs or is queued.
 #   clobbers: rax, rcx, rdx

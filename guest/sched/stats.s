@@ -1,0 +1,50 @@
+.intel_syntax noprefix
+# Totals for the log: schedstat version 10 of each CPU, sched_info of each task.
+
+.include "macros.inc"
+.include "cpu.inc"
+.include "layout.inc"
+.include "sched.inc"
+.include "trace.inc"
+
+.equ SCHEDSTAT_COUNTERS, 22             # of runqueue.stats, those that the event has
+
+.section .text
+# log_runqueue_stats(): the counters of the calling CPU, in the order in which schedstat prints.
+#   clobbers: caller-saved
+#   locks: none; the CPU has stopped scheduling
+#   irq: off
+PUBLIC log_runqueue_stats
+log_runqueue_stats:
+    FRAME
+    mov rax, gs:[percpu.runqueue]
+    mov ecx, SCHEDSTAT_COUNTERS
+.counter:
+    push qword ptr [rax + rcx * 8 + runqueue.stats - 8]
+    dec ecx
+    jnz .counter
+    push EV_schedstat + SCHEDSTAT_COUNTERS * 65536
+    call trace_emit
+    mov rsp, rbp
+    UNFRAME
+    ret
+END log_runqueue_stats
+
+# log_task_stats(rdi = task): its time on CPUs and waiting, and its switches.
+#   clobbers: rax
+#   locks: none; the task does not run
+#   irq: off
+PUBLIC log_task_stats
+log_task_stats:
+    mov eax, dword ptr [rdi + task.id]
+    push qword ptr [rdi + task.nivcsw]
+    push qword ptr [rdi + task.nvcsw]
+    push qword ptr [rdi + task.sched_pcnt]
+    push qword ptr [rdi + task.sched_run_delay]
+    push qword ptr [rdi + task.sched_cpu_time]
+    push rax
+    push EV_task_summary + 6 * 65536
+    call trace_emit
+    add rsp, 7 * 8
+    ret
+END log_task_stats
