@@ -70,6 +70,8 @@ kernel_main:
     call main_hello
     sti
     call smp_enter_all
+    mov rax, qword ptr [rip + policy]
+    call qword ptr [rax + policy_ops.ready]
     call selftest_run
     mov ebx, eax                        # failures
     call main_flood

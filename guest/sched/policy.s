@@ -15,6 +15,7 @@
 .extern finish_task_switch
 .extern log_runqueue_stats
 .extern log_task_stats
+.extern migration_start_threads
 .extern preempt_schedule
 .extern runqueue_init
 .extern runqueue_table_init
@@ -57,6 +58,7 @@ OBJECT o1_policy
 o1_policy:
     .quad o1_name
     .quad o1_init_cpu
+    .quad migration_start_threads
     .quad scheduler_tick
     .quad schedule
     .quad preempt_schedule

@@ -279,7 +279,7 @@ END wake_finish
 #   clobbers: caller-saved
 #   locks: the run queue's held
 #   irq: off
-PRIVATE activate_task
+PUBLIC activate_task
 activate_task:
     FRAME
     push r13

@@ -212,14 +212,14 @@ fifo_finish:
     ret
 END fifo_finish
 
-# fifo_close(): keeps no totals.
+# fifo_nothing(): where other policies have threads to start or totals to log.
 #   clobbers: nothing
 #   locks: none
 #   irq: off
-PRIVATE fifo_close
-fifo_close:
+PRIVATE fifo_nothing
+fifo_nothing:
     ret
-END fifo_close
+END fifo_nothing
 
 # fifo_exit(): ends the calling task.
 #   clobbers: never returns
@@ -243,14 +243,15 @@ OBJECT fifo_policy
 fifo_policy:
     .quad fifo_name
     .quad fifo_init_cpu
+    .quad fifo_nothing
     .quad fifo_tick
     .quad fifo_schedule
     .quad fifo_schedule
     .quad fifo_schedule
     .quad fifo_exit
     .quad fifo_start
-    .quad fifo_close
-    .quad fifo_close
+    .quad fifo_nothing
+    .quad fifo_nothing
     .quad fifo_finish
 END fifo_policy
 

@@ -1,7 +1,7 @@
 .intel_syntax noprefix
-# The task table. Identifiers are indices: first one idle task per CPU, then the tasks proper, as
-# many as the boot parameter `tasks` allows. Every task proper has a stack of one page above a
-# page that is never mapped; the lowest word of a stack is a canary.
+# The task table. Identifiers are indices: first one idle task per CPU, then the tasks proper: as
+# many as the boot parameter `tasks` allows, and one kernel thread per CPU. Every task proper has a
+# stack of one page above a page that is never mapped; the lowest word of a stack is a canary.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -34,8 +34,8 @@ task_table_init:
     push r12
     mov ecx, dword ptr [rip + apic_count]
     mov dword ptr [rip + task_idle_count], ecx
-    mov eax, dword ptr [rip + param_tasks]
-    add eax, ecx
+    lea eax, [rcx + rcx]                # an idle task and a kernel thread per CPU
+    add eax, dword ptr [rip + param_tasks]
     mov dword ptr [rip + task_count], eax
     imul edi, eax, task.size
     mov ebx, edi
@@ -47,7 +47,8 @@ task_table_init:
     xor eax, eax
     rep stosb
 
-    mov ebx, dword ptr [rip + param_tasks]
+    mov ebx, dword ptr [rip + task_count]
+    sub ebx, dword ptr [rip + task_idle_count]
     mov rdi, rbx
     imul rdi, rdi, STACK_STRIDE
     mov esi, PAGE_SIZE
@@ -474,7 +475,9 @@ task_of_guard:
     jb .none
     mov rcx, rax
     shr rax, 13                         # / STACK_STRIDE
-    cmp rax, qword ptr [rip + param_tasks]
+    mov edx, dword ptr [rip + task_count]
+    sub edx, dword ptr [rip + task_idle_count]
+    cmp rax, rdx
     jae .none
     test ecx, PAGE_SIZE
     jnz .none

@@ -171,6 +171,11 @@ VOCABULARY: tuple[EventType, ...] = (
         "task:u rq:u policy:u rt_priority:u jiffies:u",
     ),
     EventType("set_cpus", "operation: set_cpus_allowed", "task:u rq:u allowed:x"),
+    EventType(
+        "migrate",
+        "operation: a migration thread takes a request; result: 0 moved, 1 gone, 2 not allowed",
+        "task:u src:u dst:u result:u queued:u",
+    ),
     EventType("cpu_load", "operation: the decayed load changed", "nr:u load:u"),
     EventType("lock", "a run queue's lock is taken; how: 0 waited, 1 tried", "rq:u how:u"),
     EventType("unlock", "a run queue's lock is released", "rq:u"),
