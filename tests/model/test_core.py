@@ -109,6 +109,18 @@ def test_run_time_is_divided_by_the_bonus(bonus: int, charged: int) -> None:
     assert put_prev(rq, 50 * MS).run_time == charged * MS
 
 
+def test_a_switch_stamps_both_tasks() -> None:
+    a, b = normal(1), normal(2)
+    rq = one_cpu(a, b)
+    departure = put_prev(rq, NOW.ns)
+    assert not commit(rq, departure, decide(rq, NOW.ns), NOW)
+    assert (a.timestamp, a.last_ran, b.timestamp) == (NOW.ns, NOW.ns, 0)
+    sched_yield(rq, 0)
+    later = Now(60 * MS, 60)
+    assert commit(rq, put_prev(rq, later.ns), decide(rq, later.ns), later)
+    assert (a.timestamp, a.last_ran, b.timestamp, b.last_ran) == (60 * MS, 60 * MS, 60 * MS, 0)
+
+
 def test_sleep_average_is_spent_down_to_nothing() -> None:
     p = normal(1, bonus=1)
     rq = one_cpu(p)
@@ -143,14 +155,15 @@ def test_real_time_is_never_credited() -> None:
 
 
 def test_a_credited_task_runs_though_it_moves_behind_others() -> None:
-    woken, other = normal(1, bonus=0), normal(2, bonus=1)
+    woken, other = normal(1, bonus=0), normal(2)
     woken.activated = 1
-    other.prio = 125
+    woken.prio = 119
     rq = one_cpu(woken, other)
-    rq.idle.need_resched = False
-    schedule(rq, Now(100 * MS, 100))
+    rq.curr = rq.idle
+    schedule(rq, Now(128 * MS, 128))
     assert rq.curr is woken
-    assert woken.prio < 125
+    assert woken.sleep_avg == 380 * MS, "38 of the 128 ms it waited, tenfold"
+    assert pids(rq.active.tasks()) == [2, 1]
     assert check_runqueue(rq) == []
 
 
@@ -241,6 +254,11 @@ def test_nice_compares_with_the_old_dynamic_priority() -> None:
     p = normal(2, bonus=10)
     rq = one_cpu(normal(1), p)
     assert renice(p, rq, -5) is None, "115 before and after"
+    rq.curr = p
+    p.sleep_avg = with_bonus(10)
+    p.static_prio += 5
+    assert renice(p, rq, -5) is None, "115 again, and running"
+    rq.curr = rq.active.tasks()[-1]
     assert renice(p, rq, -6) is Resched.LOCAL
     assert renice(p, rq, 0) is None, "worse, but not running"
     assert renice(p, rq, 0) is None, "unchanged"
@@ -251,10 +269,9 @@ def test_nice_of_others() -> None:
     rq = one_cpu(rt)
     assert renice(rt, rq, 10) is None
     assert (rt.static_prio, rt.prio) == (130, 50)
-    assert renice(asleep, rq, -20) is None
-    assert (asleep.static_prio, asleep.prio, asleep.array) == (100, 100, None)
-    assert renice(asleep, rq, 20) is None
-    assert asleep.static_prio == 100
+    for nice, static_prio in [(-20, 100), (19, 139), (20, 139), (-21, 139), (0, 120)]:
+        assert renice(asleep, rq, nice) is None
+        assert (asleep.static_prio, asleep.prio, asleep.array) == (static_prio, static_prio, None)
 
 
 def setscheduler(p: Task, rq: Runqueue, policy: Policy, rt_priority: int) -> Resched | None:
@@ -272,6 +289,7 @@ def test_setscheduler_priorities_and_preemption() -> None:
     assert setscheduler(waiting, rq, Policy.FIFO, 50) is None
     assert setscheduler(running, rq, Policy.NORMAL, 0) is Resched.LOCAL
     assert running.prio == running.static_prio == 120
+    assert setscheduler(running, rq, Policy.NORMAL, 0) is None, "no worse than before"
 
 
 def test_setscheduler_brings_an_expired_task_back_to_active() -> None:
