@@ -1,0 +1,226 @@
+"""Replay: every event of a log, in ``seq`` order, is applied to the model.
+
+An *operation* carries what the guest knew when it decided. The model is run with the same inputs
+and predicts the *consequences*: the events that must follow on that CPU, in order, with all their
+fields. The first that differs ends the replay, for from there on the two machines are different
+ones.
+
+    account task=5 ... slice=1          operation: the model ends the slice of task 5
+      dequeue task=5 prio=120 ...       consequence, as predicted
+      expire task=5 to=1 slice=100      consequence, as predicted
+      requeue task=5 prio=120 ...       not as predicted, P10: "enqueue task=5 ..." is due
+
+Other CPUs' events may stand between an operation and its consequences, but never one that changes
+what the model used: the guest draws ``seq`` under the lock that protects it. What was read of other
+CPUs without a lock comes with the operation.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.model.checks import check_runqueue, check_system
+from harness.model.domain import Topology, flat
+from harness.oracle import (
+    replay_fork,
+    replay_migrate,
+    replay_schedule,
+    replay_stats,
+    replay_tick,
+    replay_wake,
+)
+from harness.oracle.replay_laws import Law, Prediction, describe, law_of
+from harness.oracle.replay_world import CpuContext, LawBrokenError, World
+from harness.oracle.rules import Violation
+from harness.trace.grammar import Event, event_type
+from harness.trace.trace import Trace
+
+POLICY = "o1"
+"""The policy, as ``hello`` names it, whose logs can be replayed."""
+
+CHECK_EVERY = 128
+"""Operations of a CPU between two checks of its run queue's structure."""
+
+Handler = Callable[..., None]
+
+OPERATIONS: Mapping[str, Handler] = {
+    "account": replay_tick.account,
+    "cpu_load": replay_tick.cpu_load,
+    "schedule": replay_schedule.schedule,
+    "yield": replay_schedule.yield_,
+    "set_nice": replay_schedule.set_nice,
+    "set_policy": replay_schedule.set_policy,
+    "set_cpus": replay_migrate.set_cpus,
+    "migrate": replay_migrate.migrate,
+    "wake": replay_wake.wake,
+    "place": replay_wake.place,
+    "wake_moved": replay_wake.wake_moved,
+    "activate": replay_wake.activate,
+    "task_new": replay_fork.task_new,
+    "start": replay_fork.start,
+    "fork": replay_fork.fork,
+    "wake_new": replay_fork.wake_new,
+    "exit": replay_fork.exit_,
+}
+"""Events that carry inputs. None may come where a consequence of another one is due."""
+
+CONSEQUENCES = ("dequeue", "enqueue", "requeue", "expire", "resched", "swap", "pick", "switch")
+STEPS = ("place", "wake_moved", "activate")
+FOLLOWING = frozenset(CONSEQUENCES + STEPS)
+"""Events that only come when they were predicted; steps are operations besides."""
+
+REMARKS: Mapping[str, Handler] = {
+    "resched": replay_schedule.resched,
+    "tick": replay_tick.tick,
+    "task_free": replay_fork.task_free,
+    "schedstat": replay_stats.schedstat,
+    "task_summary": replay_stats.task_summary,
+}
+"""Further events that mean something to the model, whatever else is due on their CPU."""
+
+CLOCKED: Mapping[str, int] = {
+    name: [field.name for field in event_type(name).fields].index("now")
+    for name in ("account", "schedule", "activate", "fork")
+}
+"""Operations that have just read the clock of their CPU, and the position of that field."""
+
+LOCKS = ("lock", "unlock")
+"""Events that may come between reading the clock and logging it."""
+
+_RENAMED = {"cpu": "on"}
+
+
+def _check_signature(name: str, handler: Handler) -> None:
+    """Handlers take the fields of their event as arguments, in order and under their names."""
+    due = [_RENAMED.get(field.name, field.name) for field in event_type(name).fields]
+    parameters = list(inspect.signature(handler).parameters.values())[2:]
+    found = [parameter.name for parameter in parameters]
+    takes_all = len(parameters) == 1 and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
+    if found != due and not takes_all:
+        raise TypeError(f"the handler of event {name} takes {found}, its fields are {due}")
+
+
+for _name, _handler in {**OPERATIONS, **REMARKS}.items():
+    _check_signature(_name, _handler)
+
+
+@dataclass(frozen=True)
+class Divergence(Violation):
+    """The first event that the model does not agree with."""
+
+    operation: str = ""
+    """The operation that it follows from, or is."""
+    predicted: tuple[Prediction, ...] = ()
+    """What was due on that CPU instead; empty where nothing was."""
+    world: World | None = field(default=None, repr=False, compare=False)
+    """The model's machine, after the operation."""
+
+
+class Replay:
+    """Feeds events to the model; :attr:`world` is the machine after the last one."""
+
+    def __init__(self, topology: Topology, hz: int, *, check_every: int = CHECK_EVERY) -> None:
+        self.world = World(topology, hz)
+        self._check_every = check_every
+
+    def feed(self, event: Event) -> Divergence | None:
+        """Apply the next event in ``seq`` order; gives what is wrong with it, if anything is."""
+        name = event.type.name
+        world = self.world
+        context = world.contexts[event.cpu]
+        try:
+            if name in CLOCKED:
+                self._check_clock(context, event)
+            if name not in LOCKS:
+                context.ns = event.ns
+            handler = OPERATIONS.get(name)
+            if name in FOLLOWING or (handler is not None and context.predicted):
+                self._foreseen(context, event)
+            if handler is not None:
+                self._operate(context, handler, event)
+            elif remark := REMARKS.get(name):
+                remark(world, event.cpu, *event.values)
+        except LawBrokenError as broken:
+            predicted = tuple(context.predicted)
+            return Divergence(
+                broken.law.value, event, broken.detail, context.operation, predicted, world
+            )
+        return None
+
+    def _check_clock(self, context: CpuContext, event: Event) -> None:
+        """What an operation read as the present lies between the last event and its own."""
+        now = event.values[CLOCKED[event.type.name]]
+        if not context.ns <= int(now) <= event.ns:
+            due = f"{context.ns} to {event.ns}"
+            raise LawBrokenError(Law.P16, f"CPU {event.cpu} reads the time {now}, {due} is due")
+
+    def _operate(self, context: CpuContext, handler: Handler, event: Event) -> None:
+        context.operation = event.type.name
+        self.world.predicted = context.predicted
+        handler(self.world, event.cpu, *event.values)
+        context.operations += 1
+        if context.operations >= self._check_every:
+            context.operations = 0
+            for found in check_runqueue(self.world.rqs[event.cpu]):
+                raise LawBrokenError(Law[found.rule], found.words)
+
+    def _foreseen(self, context: CpuContext, event: Event) -> None:
+        due = context.predicted[0] if context.predicted else None
+        if due is not None and due.matches(event):
+            context.predicted.popleft()
+            return
+        law = law_of(context.operation, due, event)
+        if event.type.name == "pick" and due is not None and due.name == "pick":
+            idle, chosen = event.values[0] == event.cpu, due.values[0] != event.cpu
+            law = Law.P11 if idle and chosen else law
+        words = "nothing" if due is None else str(due)
+        raise LawBrokenError(law, f"{words} is due")
+
+    def finish(self, end: Event) -> Divergence | None:
+        """What is missing at the end of a complete log."""
+        for cpu, context in enumerate(self.world.contexts):
+            if context.predicted:
+                law = law_of(context.operation, context.predicted[0], None)
+                detail = f"CPU {cpu}: {describe(context.predicted)} is missing"
+                predicted = tuple(context.predicted)
+                return Divergence(law.value, end, detail, context.operation, predicted, self.world)
+        idle = {rq.idle for rq in self.world.rqs}
+        tasks = [p for p in self.world.tasks.values() if p not in idle]
+        for found in check_system(self.world.rqs, tasks):
+            return Divergence(Law[found.rule].value, end, found.words, world=self.world)
+        return None
+
+
+def replay(
+    trace: Trace, topology: Topology | None = None, *, check_every: int = CHECK_EVERY
+) -> Divergence | None:
+    """Replay a log of policy ``o1``; gives its first disagreement with the model.
+
+    Logs of other policies, and logs without ``hello``, have nothing to replay: ``None``.
+    """
+    hello = trace.hello
+    if hello is None or hello.word("policy") != POLICY:
+        return None
+    run = Replay(
+        topology or flat(hello.number("cpus")), hello.number("hz"), check_every=check_every
+    )
+    for event in trace.events:
+        divergence = run.feed(event)
+        if divergence is not None:
+            return divergence
+    return run.finish(trace.events[-1])
+
+
+def violations(trace: Trace) -> Iterator[Divergence]:
+    """At most one: after the first difference nothing can be concluded."""
+    divergence = replay(trace)
+    if divergence is not None:
+        yield divergence
+
+
+def before(trace: Trace, event: Event, count: int) -> Sequence[Event]:
+    """The last events before one, on its CPU."""
+    earlier = [e for e in trace.events if e.cpu == event.cpu and e.seq < event.seq]
+    return earlier[-count:]

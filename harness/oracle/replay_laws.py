@@ -1,0 +1,131 @@
+"""The rules that a replay can find broken, and which of them a difference breaks.
+
+The names are those of the fact sheet's part C, where that has the rule.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+
+from harness.trace.grammar import Event, Value
+from harness.trace.vocabulary import EventType
+
+
+class Law(enum.Enum):
+    """A rule of the O(1) scheduler that a log can break."""
+
+    P1 = "P1 next is the head of the best non-empty active list"
+    P2 = "P2 the arrays change places iff active is empty and a task is runnable"
+    P3 = "P3 a task is queued and runs only where its affinity allows"
+    P5 = "P5 a running or switching-out task is never moved"
+    P7 = "P7 a better task makes its CPU reschedule, by interrupt iff nothing else does"
+    P8 = "P8 a CPU asked to reschedule does so before its second tick"
+    P10 = "P10 slices, expiry and dynamic priorities are the specified ones"
+    P11 = "P11 a CPU goes idle only with nothing runnable"
+    P14 = "P14 switches are counted as what they are"
+    P16 = "P16 the time that an operation reads is the present"
+    A8 = "A8 a woken task is placed as loads, caches and affinity say"
+    A11 = "A11 the decayed load moves halfway to the present one"
+    C1 = "C1 every task exists exactly once"
+    C2 = "C2 a runnable task is queued and a sleeping one is not"
+    C7 = "C7 an ended task is freed once, in time, when nobody has it"
+    K2 = "K2 an event of the scheduler follows from an operation"
+    S1 = "S1 a bit is set iff its list has tasks"
+    S2 = "S2 the delimiter is set and nothing beyond it"
+    S3 = "S3 nr_active is the number of tasks in the lists"
+    S4 = "S4 nr_running is the number of tasks in both arrays"
+    S5 = "S5 active and expired are the two arrays"
+    S6 = "S6 a queued task is runnable and names its list, array and CPU"
+    S7 = "S7 lists are well formed"
+    S8 = "S8 a task is in one list at most"
+    S9 = "S9 a running task is queued where it runs, and runs once"
+    S10 = "S10 every value is in its range"
+    S11 = "S11 an idle queue remembers no expiry"
+    T0 = "T0 totals are the sums of what happened"
+
+
+class Prediction:
+    """An event that has to come next on a CPU. A value of ``None`` is not foretold."""
+
+    __slots__ = ("name", "type", "values")
+
+    def __init__(self, kind: EventType, values: tuple[Value | None, ...]) -> None:
+        self.type = kind
+        self.name = kind.name
+        self.values = values
+
+    def matches(self, event: Event) -> bool:
+        return self.name == event.type.name and not self.differing(event)
+
+    def differing(self, event: Event) -> list[str]:
+        """The fields in which an event of the same name differs."""
+        if self.values == event.values:
+            return []
+        return [
+            field.name
+            for field, due, seen in zip(self.type.fields, self.values, event.values, strict=True)
+            if due is not None and due != seen
+        ]
+
+    def __str__(self) -> str:
+        pairs = zip(self.type.fields, self.values, strict=True)
+        fields = [f"{field.name}={'?' if due is None else due}" for field, due in pairs]
+        return " ".join([self.name, *fields])
+
+
+_BY_NAME: Mapping[str, Law] = {
+    "swap": Law.P2,
+    "pick": Law.P1,
+    "switch": Law.P14,
+    "resched": Law.P7,
+    "expire": Law.P10,
+    "requeue": Law.P1,
+    "enqueue": Law.C2,
+    "dequeue": Law.C2,
+    "place": Law.C2,
+    "wake_moved": Law.C2,
+    "activate": Law.C2,
+    "account": Law.P10,
+}
+"""What is broken when such an event is missing, or comes uncalled for."""
+
+_BY_FIELD: Mapping[tuple[str, str], Law] = {
+    ("pick", "running"): Law.S4,
+    ("switch", "prev"): Law.S9,
+    ("switch", "next"): Law.P1,
+    ("enqueue", "prio"): Law.P10,
+    ("enqueue", "array"): Law.P10,
+    ("enqueue", "at"): Law.P1,
+    ("enqueue", "rq"): Law.S6,
+    ("dequeue", "prio"): Law.S6,
+    ("dequeue", "array"): Law.S6,
+    ("dequeue", "rq"): Law.S6,
+    ("activate", "rq"): Law.S6,
+    ("wake_moved", "rq"): Law.S6,
+}
+"""What is broken when it comes, with another value in that field."""
+
+
+def law_of(operation: str, predicted: Prediction | None, seen: Event | None) -> Law:
+    """The rule broken where ``seen`` comes, in or after an operation, instead of ``predicted``."""
+    if predicted is not None and seen is not None and predicted.name == seen.name:
+        (field, *_) = predicted.differing(seen)
+        return _BY_FIELD.get((seen.name, field), _by_name(operation, seen.name))
+    names = [item.name for item in (predicted, seen) if item is not None]
+    if "swap" in names:
+        return Law.P2
+    if predicted is not None and predicted.name == "activate" and seen and seen.name == "place":
+        return Law.P5
+    return _by_name(operation, names[0])
+
+
+def _by_name(operation: str, name: str) -> Law:
+    if operation == "account" and name != "resched":
+        return Law.P10
+    return _BY_NAME.get(name, Law.K2)
+
+
+def describe(predicted: Sequence[Prediction]) -> str:
+    """Predictions in words."""
+    return ", then ".join(map(str, predicted)) or "nothing more of this operation"

@@ -1,0 +1,61 @@
+"""Replay of the tick: slices, expiry, load."""
+
+from __future__ import annotations
+
+from harness.model.constants import Now
+from harness.model.load import decayed_load
+from harness.model.prio import expired_starving, task_interactive
+from harness.model.tick import TickAction, scheduler_tick
+from harness.oracle.replay_laws import Law
+from harness.oracle.replay_world import ACTIVE, EXPIRED, LawBrokenError, World, expect
+
+_SLICE_ENDS = (TickAction.TO_ACTIVE, TickAction.TO_EXPIRED)
+_TICKS_TO_RESCHEDULE = 2
+
+
+def account(world: World, cpu: int, task: int, now: int, jiffies: int, slice: int) -> None:
+    """scheduler_tick for a task that is not the idle one."""
+    world.read_jiffies(cpu, jiffies)
+    p, rq = world.running(world.task(task).pid, cpu), world.rqs[cpu]
+    if p.array is rq.active:
+        # Otherwise it was read without the lock, and does not matter.
+        expect(Law.P10, f"the slice left to task {task}", slice, p.time_slice)
+    tick = scheduler_tick(rq, Now(now, jiffies), world.nr_cpus)
+    if tick.action in _SLICE_ENDS:
+        _predict_expire(world, cpu, tick.action, jiffies)
+
+
+def _predict_expire(world: World, cpu: int, action: TickAction, jiffies: int) -> None:
+    # The model has gone on to the enqueue. Its record of the best expired priority now includes
+    # this task's own, which cannot be better than itself: the question has the same answer still.
+    rq = world.rqs[cpu]
+    p = rq.curr
+    array = ACTIVE if action is TickAction.TO_ACTIVE else EXPIRED
+    interactive = int(task_interactive(p))
+    starving = int(expired_starving(rq, jiffies))
+    enqueue = world.predicted.pop()
+    world.predict("expire", p.pid, array, p.prio, p.time_slice, interactive, starving)
+    world.predicted.append(enqueue)
+
+
+def tick(world: World, cpu: int, n: int) -> None:
+    """Any local tick: time has passed for a CPU that is to reschedule."""
+    if cpu == 0:
+        world.ticks = n
+        world.jiffies = max(world.jiffies, n)
+    context = world.contexts[cpu]
+    if not world.rqs[cpu].curr.need_resched:
+        context.ticks_asked = 0
+        return
+    context.ticks_asked += 1
+    if context.ticks_asked > _TICKS_TO_RESCHEDULE:
+        raise LawBrokenError(
+            Law.P8, f"CPU {cpu} was asked to reschedule {_TICKS_TO_RESCHEDULE} ticks ago"
+        )
+
+
+def cpu_load(world: World, cpu: int, nr: int, load: int) -> None:
+    """The decayed load of the calling CPU changed; ``nr`` was read without a lock."""
+    rq = world.rqs[cpu]
+    expect(Law.A11, f"the load of CPU {cpu}", load, decayed_load(rq.cpu_load, nr))
+    rq.cpu_load = load

@@ -1,0 +1,131 @@
+"""Replay of a wake-up: look at the task, choose its CPU, queue it there."""
+
+from __future__ import annotations
+
+from harness.model.bitmap import has_cpu
+from harness.model.constants import Now, State
+from harness.model.load import LoadRead
+from harness.model.runqueue import Runqueue, translate_time
+from harness.model.task import Task
+from harness.model.wake import (
+    WakeStep,
+    begin_wakeup,
+    commit_placement,
+    finish_wakeup,
+    recheck_wakeup,
+)
+from harness.model.wake import place as choose
+from harness.oracle.replay_laws import Law
+from harness.oracle.replay_migrate import arrive
+from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
+
+
+def wake(
+    world: World,
+    cpu: int,
+    task: int,
+    rq: int,
+    mask: int,
+    state: int,
+    queued: int,
+    current: int,
+    sync: int,
+) -> None:
+    """Under the lock of the task's run queue: is there anything to do?"""
+    p = world.task(task)
+    runqueue = world.home(p, rq)
+    expect(Law.S9, f"task {task} running", bool(current), runqueue.curr is p)
+    _look(p, runqueue, state, queued)
+    states = State(mask & ~State.RUNNING)
+    world.contexts[cpu].wakeup = (states, bool(sync))
+    step = begin_wakeup(p, runqueue, states)
+    if step is WakeStep.PLACE:
+        world.predict("place", task, *[None] * 6)
+    elif step is WakeStep.SWITCHING_OUT:
+        _predict_activate(world, p)
+
+
+def _look(p: Task, rq: Runqueue, state: int, queued: int) -> None:
+    """Hold what the waker saw against the model, which does not know when a task sets its state."""
+    expect(Law.C2, f"task {p.pid} queued", bool(queued), p.array is not None)
+    if rq.curr is p:
+        p.state = state_of(state)
+    else:
+        expect(Law.C2, f"the state of task {p.pid}", state, int(p.state))
+
+
+def _predict_activate(world: World, p: Task) -> None:
+    world.predict("activate", p.pid, p.cpu, *[None] * 5)
+
+
+def place(
+    world: World,
+    cpu: int,
+    task: int,
+    to: int,
+    load: int,
+    nr: int,
+    this_load: int,
+    this_nr: int,
+    last_tick: int,
+) -> None:
+    """Choose a CPU from what was read without locks; then the task belongs there."""
+    p = world.task(task)
+    runqueue = world.rqs[p.cpu]
+    _, sync = world.contexts[cpu].wakeup
+    theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
+    domains = world.rqs[cpu].domains
+    placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync)
+    if to not in (p.cpu, cpu) or (to == cpu and not has_cpu(p.cpus_allowed, to)):
+        raise LawBrokenError(Law.P3, f"task {task} of CPU {p.cpu} is woken to CPU {to}")
+    if placement.cpu != to:
+        due = f"CPU {placement.cpu} in the model: {placement.reason.value}"
+        raise LawBrokenError(Law.A8, f"task {task} is woken to CPU {to} in the log, {due}")
+    if commit_placement(p, runqueue, placement, placement.cpu):
+        world.predict("wake_moved", task, to, None, None)
+    else:
+        _predict_activate(world, p)
+
+
+def wake_moved(world: World, cpu: int, task: int, rq: int, state: int, queued: int) -> None:
+    """The same question again, on the other run queue: somebody may have been faster."""
+    p = world.task(task)
+    runqueue = world.home(p, rq)
+    _look(p, runqueue, state, queued)
+    states, _ = world.contexts[cpu].wakeup
+    if recheck_wakeup(p, runqueue, states) in (WakeStep.PLACE, WakeStep.SWITCHING_OUT):
+        _predict_activate(world, p)
+
+
+def activate(
+    world: World,
+    cpu: int,
+    task: int,
+    rq: int,
+    now: int,
+    jiffies: int,
+    irq: int,
+    this_tick: int,
+    rq_tick: int,
+) -> None:
+    """Queue it, its sleep credited, and preempt what is worse; also where it was migrated."""
+    world.read_jiffies(cpu, jiffies)
+    p = world.task(task)
+    runqueue = world.home(p, rq)
+    context = world.contexts[cpu]
+    ns = translate(world, cpu, rq, now, this_tick, rq_tick)
+    if context.migrating is not None:
+        source, context.migrating = context.migrating, None
+        arrive(world, p, source, Now(now, jiffies), bool(irq))
+        return
+    there = Now(ns, jiffies)
+    _, sync = context.wakeup
+    result = finish_wakeup(p, runqueue, cpu, there, sync=sync, in_interrupt=bool(irq))
+    world.predict_resched(result, runqueue, cpu)
+
+
+def translate(world: World, cpu: int, rq: int, now: int, this_tick: int, rq_tick: int) -> int:
+    """A time of this CPU's clock in that of another run queue, by the last ticks as read."""
+    world.rqs[cpu].timestamp_last_tick = this_tick
+    world.rqs[rq].timestamp_last_tick = rq_tick
+    return translate_time(now, world.rqs[cpu], world.rqs[rq])

@@ -1,0 +1,192 @@
+"""The model's machine while a log is replayed: run queues, tasks, and what must come next.
+
+A handler of an operation (see :mod:`harness.oracle.replay`) holds the operation's inputs against
+the model where that knows them, runs the model, and leaves its *predictions*: the events that must
+follow on that CPU. Changes of the priority arrays predict themselves, through their observer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.model.array import Change, PrioArray
+from harness.model.bitmap import has_cpu
+from harness.model.constants import Constants, State
+from harness.model.core import Resched
+from harness.model.domain import Topology, build_domains
+from harness.model.runqueue import Runqueue
+from harness.model.task import Task, idle_task
+from harness.oracle.replay_laws import Law, Prediction
+from harness.trace.grammar import Value, event_type
+
+ACTIVE, EXPIRED = 0, 1
+"""How events name the arrays."""
+
+TAIL, HEAD, BEFORE_PARENT = 0, 1, 2
+"""How the event ``enqueue`` names the place in the list."""
+
+_PLACES = {
+    Change.ENQUEUE_TAIL: TAIL,
+    Change.ENQUEUE_HEAD: HEAD,
+    Change.ENQUEUE_BEFORE: BEFORE_PARENT,
+}
+_DEQUEUE, _ENQUEUE, _REQUEUE = map(event_type, ("dequeue", "enqueue", "requeue"))
+
+STATES: dict[int, State] = {int(state): state for state in (State.RUNNING, *State)}
+"""The states a task may have; there is no other combination of bits."""
+
+
+class LawBrokenError(Exception):
+    """A rule does not hold."""
+
+    def __init__(self, law: Law, detail: str) -> None:
+        super().__init__(detail)
+        self.law = law
+        self.detail = detail
+
+
+def expect(law: Law, what: str, seen: object, due: object) -> None:
+    """Hold a value of the log against the model's; raises :class:`LawBrokenError`."""
+    if seen != due:
+        raise LawBrokenError(law, f"{what} is {seen} in the log, {due} in the model")
+
+
+@dataclass
+class CpuContext:
+    """What is going on on a CPU."""
+
+    predicted: deque[Prediction] = field(default_factory=deque)
+    """Events that must come next."""
+    operation: str = ""
+    """The last operation."""
+    wakeup: tuple[State, bool] = (State.RUNNING, False)
+    """States to be woken and whether the waker is about to sleep, of the wake-up in progress."""
+    migrating: Runqueue | None = None
+    """The run queue that a task is being moved away from by the migration thread."""
+    jiffies: int = 0
+    """The last that this CPU read."""
+    ns: int = 0
+    """Time of its last event that is not about locks."""
+    ticks_asked: int = 0
+    """Ticks taken since this CPU was asked to reschedule."""
+    operations: int = 0
+    """Operations on its run queue since its structure was checked."""
+
+
+class World:
+    """The machine as the model knows it after some events of a log."""
+
+    def __init__(self, topology: Topology, hz: int) -> None:
+        self.k = Constants(hz)
+        self.nr_cpus = topology.nr_cpus
+        self.online = (1 << self.nr_cpus) - 1
+        self.ticks = 0
+        """Ticks that the first CPU has logged; it is the one that advances the jiffies."""
+        self.jiffies = 0
+        """The latest that anybody is known to have read."""
+        levels = topology.levels()
+        self.rqs = [
+            Runqueue(
+                cpu,
+                self.k,
+                idle_task(cpu, cpu),
+                build_domains(levels, cpu),
+                (PrioArray(), PrioArray()),
+            )
+            for cpu in range(self.nr_cpus)
+        ]
+        self.contexts = [CpuContext() for _ in self.rqs]
+        self.tasks = {rq.idle.pid: rq.idle for rq in self.rqs}
+        self.ended: dict[int, int] = {}
+        """When tasks that were not freed yet ended, in jiffies."""
+        self.parents: dict[int, int] = {}
+        """Who forked a task, by number."""
+        self.predicted = self.contexts[0].predicted
+        """Those of the CPU whose event is being handled."""
+        for rq in self.rqs:
+            for array in rq.arrays:
+                array.observer = self._observer(rq)
+
+    def _observer(self, rq: Runqueue) -> Callable[[Change, Task, PrioArray], None]:
+        def observe(change: Change, p: Task, array: PrioArray) -> None:
+            which = ACTIVE if array is rq.active else EXPIRED
+            if change is Change.DEQUEUE:
+                prediction = Prediction(_DEQUEUE, (p.pid, rq.cpu, p.prio, which))
+            elif change is Change.REQUEUE:
+                prediction = Prediction(_REQUEUE, (p.pid, rq.cpu, p.prio, which))
+            else:
+                place = _PLACES[change]
+                prediction = Prediction(_ENQUEUE, (p.pid, rq.cpu, p.prio, which, place))
+                self.check_affinity(p, rq.cpu)
+            self.predicted.append(prediction)
+
+        return observe
+
+    def rq(self, cpu: int) -> Runqueue:
+        """The run queue of a CPU that the log names."""
+        if cpu >= self.nr_cpus:
+            raise LawBrokenError(Law.S6, f"there is no CPU {cpu}")
+        return self.rqs[cpu]
+
+    def task(self, number: int) -> Task:
+        """A task that is not an idle task."""
+        p = self.tasks.get(number)
+        if p is None:
+            raise LawBrokenError(Law.C1, f"nobody has created task {number}")
+        if number < self.nr_cpus:
+            raise LawBrokenError(Law.S9, f"task {number} is an idle task")
+        return p
+
+    def running(self, number: int, cpu: int) -> Task:
+        """The task that the log says runs on a CPU, held against the model."""
+        expect(Law.S9, f"the task running on CPU {cpu}", number, self.rqs[cpu].curr.pid)
+        return self.rqs[cpu].curr
+
+    def home(self, p: Task, cpu: int) -> Runqueue:
+        """The run queue that the log says a task belongs to, held against the model."""
+        expect(Law.S6, f"the CPU of task {p.pid}", cpu, p.cpu)
+        return self.rqs[cpu]
+
+    def read_jiffies(self, cpu: int, jiffies: int) -> None:
+        """What a CPU read of the jiffies, which the first CPU advances before it logs its tick."""
+        context = self.contexts[cpu]
+        if not context.jiffies <= jiffies <= self.ticks + 1:
+            due = f"{context.jiffies} to {self.ticks + 1}"
+            raise LawBrokenError(Law.P16, f"CPU {cpu} reads jiffies {jiffies}, {due} is due")
+        context.jiffies = jiffies
+        self.jiffies = max(self.jiffies, jiffies)
+
+    def predict(self, name: str, *values: Value | None) -> None:
+        """An event must follow, after those that were predicted before."""
+        self.predicted.append(Prediction(event_type(name), values))
+
+    def predict_resched(self, result: Resched | None, rq: Runqueue, this_cpu: int) -> None:
+        """What the model's resched_task decided, and so must have happened.
+
+        Whether it had been asked before is not foretold while the task that runs there has ended
+        its slice: its CPU's tick sets the flag without the lock.
+        """
+        if result is None:
+            return
+        racy = this_cpu != rq.cpu and rq.curr.array is not rq.active and rq.curr is not rq.idle
+        was = None if racy else int(result is Resched.PENDING)
+        self.predict("resched", rq.curr.pid, rq.cpu, was, None, None)
+
+    def check_affinity(self, p: Task, cpu: int) -> None:
+        """A task may stay where it no longer may be until its request to move is carried out."""
+        if has_cpu(p.cpus_allowed, cpu):
+            return
+        if not any(request.task is p for request in self.rqs[cpu].migration_queue):
+            raise LawBrokenError(
+                Law.P3, f"task {p.pid} may run on {p.cpus_allowed:#x}, not on CPU {cpu}"
+            )
+
+
+def state_of(value: int) -> State:
+    """A state as the log has it; raises :class:`LawBrokenError` for what is none."""
+    state = STATES.get(value)
+    if state is None:
+        raise LawBrokenError(Law.S10, f"{value} is no state of a task")
+    return state
