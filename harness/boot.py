@@ -9,13 +9,17 @@
         run.console.expect("sched> ")
         run.console.sendline("quit")
     assert run.passed
+
+    run = boot(workload="W1", cpus=1)       # tasks to schedule, by name, file or value
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import cached_property
@@ -30,9 +34,13 @@ from harness.toolchain.image import Image, ImageError
 from harness.trace.ktap import KtapReport
 from harness.trace.parser import parse_lines
 from harness.trace.trace import Trace
+from harness.workload import Workload, encode, load
 
 if TYPE_CHECKING:
     from harness.machine.console import Console
+
+BLOBS = Path(__file__).resolve().parents[1] / "build" / "workloads"
+"""Where encoded workloads are kept for the guest to load."""
 
 
 class Run:
@@ -50,12 +58,17 @@ class Run:
         build_id: str | None = None,
         expectations: Sequence[Expectation] = (),
         default_image: bool = False,
+        workload: str | None = None,
     ) -> None:
-        """Start the guest; ``build_id`` is what its ``hello`` has to carry, if not ``None``."""
+        """Start the guest; ``build_id`` is what its ``hello`` has to carry, if not ``None``.
+
+        ``workload`` is the name or path by which ``harness run`` finds the workload again.
+        """
         self.config = config
         self.build_id = build_id
         self._expectations = tuple(expectations)
         self._default_image = default_image
+        self._workload = workload
         self._machine = Machine.start(config)
 
     @property
@@ -115,7 +128,8 @@ class Run:
     @cached_property
     def command(self) -> str:
         """A line for a shell that repeats this run."""
-        return reproducer(self.config, None if self._default_image else self.config.image)
+        image = None if self._default_image else self.config.image
+        return reproducer(self.config, image, self._workload)
 
     def close(self) -> None:
         """End the guest if it still runs, and wait for its end."""
@@ -155,18 +169,23 @@ def boot(
     qemu: str = "qemu-system-x86_64",
     extra_args: Sequence[str] = (),
     expectations: Sequence[Expectation] = (),
+    workload: str | Path | Workload | None = None,
     **params: str | int,
 ) -> Run:
     """Boot a guest; returns at once, the run waits for the end when it is asked.
 
     Without ``image`` this project's guest is built, where that is due, and booted.  ``params`` are
     boot parameters of the guest beside ``seed``, ``hz``, ``clock`` and ``cpus``.  ``timeout`` and
-    ``quiet`` (longest silence) are wall seconds.
+    ``quiet`` (longest silence) are wall seconds.  With a ``workload`` the guest schedules its tasks
+    by policy ``o1`` and skips its self-tests, unless ``params`` say otherwise.
 
     Raises ``ConfigError`` for what cannot work, ``FileNotFoundError`` for a missing image, and what
     the toolchain raises when the guest does not build.  What goes wrong with QEMU is an outcome.
     """
     path = default_image() if image is None else Path(image)
+    if workload is not None:
+        modules = (workload_module(workload), *modules)
+        params = {**WORKLOAD_PARAMS, **params}
     config = MachineConfig(
         image=path,
         cpus=cpus,
@@ -187,7 +206,30 @@ def boot(
         build_id=build_id_of(path),
         expectations=expectations,
         default_image=image is None,
+        workload=None if isinstance(workload, Workload) or workload is None else str(workload),
     )
+
+
+WORKLOAD_PARAMS: Mapping[str, str] = {"policy": "o1", "selftest": "none"}
+"""Boot parameters of a run with a workload, unless it is given others."""
+
+
+def workload_module(workload: str | Path | Workload) -> Path:
+    """The workload as a boot module, in a file named by its content.
+
+    Raises ``WorkloadError``.
+    """
+    value = workload if isinstance(workload, Workload) else load(workload)
+    blob = encode(value)
+    digest = hashlib.sha1(blob, usedforsecurity=False).hexdigest()[:12]
+    path = BLOBS / f"{value.name}-{digest}.swl"
+    if not path.exists():
+        BLOBS.mkdir(parents=True, exist_ok=True)
+        # Complete or not there at all, whoever else does the same.
+        with tempfile.NamedTemporaryFile(dir=BLOBS, delete=False) as file:
+            file.write(blob)
+        Path(file.name).replace(path)
+    return path
 
 
 def parse_clock(clock: Clock | str) -> Clock:
@@ -240,8 +282,10 @@ _OPTIONS: Mapping[str, str] = {
 _ALWAYS = ("cpus", "clock")
 
 
-def reproducer(config: MachineConfig, image: Path | None) -> str:
+def reproducer(config: MachineConfig, image: Path | None, workload: str | None = None) -> str:
     """The ``harness run`` command of a configuration; ``image`` is ``None`` for the default one.
+
+    ``workload`` names what the first module was made from.
 
     What ``harness run`` has no option for is repeated by QEMU's own command line instead.
     """
@@ -263,11 +307,12 @@ def reproducer(config: MachineConfig, image: Path | None) -> str:
         options += ["--accel", "kvm"]
     if image is not None:
         options += ["--image", str(image)]
-    for module in config.modules:
+    for module in config.modules[1 if workload else 0 :]:
         options += ["--module", str(module)]
     for key, value in params.items():
-        options += ["--param", f"{key}={value}"]
-    return shlex.join([*_program(), "run", *options])
+        if not (workload and WORKLOAD_PARAMS.get(key) == value):
+            options += ["--param", f"{key}={value}"]
+    return shlex.join([*_program(), "run", *([workload] if workload else []), *options])
 
 
 def _program() -> list[str]:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.boot import Run, build_id_of, default_image
+from harness.boot import WORKLOAD_PARAMS, Run, build_id_of, default_image, workload_module
 from harness.machine import Clock, ConfigError, Ending, MachineConfig
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
@@ -27,6 +27,7 @@ from harness.toolchain.build import BuildError
 from harness.trace.parser import parse_file
 from harness.trace.trace import Trace
 from harness.trace.vocabulary import VOCABULARY
+from harness.workload import WorkloadError, library_names, load
 
 NOT_PASSED, BAD_INPUT, BAD_ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 
@@ -60,6 +61,15 @@ def _commands() -> None:
 
 @app.command("run")
 def run_command(
+    workload: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[WORKLOAD]",
+            help="Tasks to schedule by policy o1: a name (`harness workloads` lists them), or a "
+            ".yaml or .json file. Without one the guest tests itself.",
+            show_default=False,
+        ),
+    ] = None,
     smp: Annotated[int, typer.Option("--smp", metavar="N", help="CPUs, 1 to 255.")] = 4,
     clock: Annotated[
         Clock,
@@ -117,7 +127,11 @@ def run_command(
     Without options it boots this project's guest with four CPUs under the virtual clock.
     """
     params = dict(_parse_param(item) for item in param or [])
+    modules = tuple(module or ())
     try:
+        if workload is not None:
+            modules = (workload_module(workload), *modules)
+            params = {**WORKLOAD_PARAMS, **params}
         with _working("building the guest"):
             path = default_image() if image is None else image
         config = MachineConfig(
@@ -128,16 +142,21 @@ def run_command(
             machine=machine,
             accel=accel,
             memory_mib=memory,
-            modules=tuple(module or ()),
+            modules=modules,
             timeout=timeout,
             quiet=quiet,
             qemu=qemu,
             params={"seed": seed, **params},
         )
-        run = Run(config, build_id=build_id_of(path), default_image=image is None)
+        run = Run(
+            config,
+            build_id=build_id_of(path),
+            default_image=image is None,
+            workload=workload,
+        )
     except BuildError as error:
         _stop(f"the guest does not build:\n{error}", BAD_ENVIRONMENT)
-    except ConfigError as error:
+    except (ConfigError, WorkloadError) as error:
         _stop(str(error), BAD_INPUT)
     with run, _working(f"running on {smp} CPUs, at most {timeout:g} s"):
         run.verdict  # noqa: B018 - waits for the end while the spinner turns
@@ -187,6 +206,18 @@ def check(
     _show_verdict(verdict)
     _show_cpus(trace)
     raise typer.Exit(0 if verdict.passed else NOT_PASSED)
+
+
+@app.command()
+def workloads() -> None:
+    """List the workloads that `run` knows by name."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("workload", "CPUs", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for name in library_names():
+        value = load(name)
+        table.add_row(name, str(value.cpus), value.description)
+    _out.print(table)
 
 
 @app.command()
