@@ -199,6 +199,8 @@ def test_active_balancing_pushes_even_the_only_real_task_but_not_a_bound_one() -
     only.cpus_allowed = 0b11
     active_load_balance(rqs[0], rqs, 0)
     assert only.cpu == 1
+    assert active_load_balance(rqs[0], rqs, 0) == [], "nothing left but the thread"
+    assert rqs[0].stats.alb_failed == 1
 
 
 def test_affinity_of_a_sleeper_a_satisfied_and_a_queued_task() -> None:

@@ -183,6 +183,13 @@ def test_a_hot_task_comes_for_an_imbalance_of_137_percent(theirs: int, ours: int
     assert result.reason is reason
 
 
+def test_a_package_of_cores_takes_it_for_115_percent() -> None:
+    domains = build_domains(Topology(sockets=2, cores=2).levels(), 0)
+    p = sleeper(cpu=1)
+    results = [place(p, 0, domains, 0, LoadRead(n, 9), LoadRead(100, 0)) for n in (114, 115)]
+    assert [result.reason for result in results] == [PlaceReason.NO_DOMAIN, PlaceReason.BALANCE]
+
+
 def test_a_domain_without_flags_moves_nothing() -> None:
     assert placed(TWO, IDLE, hot=False, flags=SDFlag.LOAD_BALANCE).cpu == 1
     affine = SDFlag.WAKE_AFFINE
@@ -216,6 +223,16 @@ def test_moving_counts_and_points_the_task_elsewhere() -> None:
     assert (rqs[1].stats.ttwu_attempts, rqs[1].stats.ttwu_moved) == (1, 1)
     assert rqs[0].domains[0].stats.ttwu_wake_affine == 1
     assert check_system(rqs, [p]) == []
+
+
+def test_the_domain_that_accepted_counts() -> None:
+    rq = two_cpus()[0]
+    (sd,) = rq.domains
+    p = sleeper(cpu=0)
+    assert not commit_placement(p, rq, Placement(0, PlaceReason.BALANCE, sd), 0)
+    assert not commit_placement(p, rq, Placement(0, PlaceReason.LOCAL), 0)
+    assert (sd.stats.ttwu_wake_affine, sd.stats.ttwu_wake_balance) == (0, 1)
+    assert (rq.stats.ttwu_attempts, rq.stats.ttwu_moved) == (2, 0)
 
 
 def test_everything_is_asked_again_after_the_lock_was_dropped() -> None:
@@ -263,3 +280,9 @@ def test_activation_sets_what_the_pick_needs() -> None:
     activate_task(p, rqs[0], NOW)
     assert p.activated == -1
     assert p.sched_info.last_queued == NOW.jiffies
+    by_task, by_interrupt = sleeper(2), sleeper(3)
+    assert finish_wakeup(by_task, rqs[0], 0, NOW) is Resched.LOCAL
+    activate_task(by_interrupt, rqs[0], NOW, in_interrupt=True)
+    assert (by_task.activated, by_interrupt.activated) == (1, 2)
+    activate_task(other := sleeper(4), rqs[0], NOW)
+    assert other.activated == 1
