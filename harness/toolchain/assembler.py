@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.toolchain import select
+from harness.toolchain import branches, select
 from harness.toolchain.directives import DIRECTIVES, SECTION_DEFAULTS
 from harness.toolchain.encoding import Encoder
 from harness.toolchain.errors import AsmError, Line, render
 from harness.toolchain.expression import Node, Parser
 from harness.toolchain.layout import distance, encode_pending
 from harness.toolchain.lexer import Token, tokenize
+from harness.toolchain.mnemonics import PREFIXES
 from harness.toolchain.objects import ALLOC, EXEC, Branch, Code, Fixup, Item, Section, Symbol
 from harness.toolchain.operands import Immediate, Memory, Operand, contains_register, parse_operands
 from harness.toolchain.registers import REGISTERS
@@ -225,12 +226,12 @@ class Assembler:
         prefix = select.take_prefixes(prefixes, line, start)
         parser = self.parser(line, end, registers=True)
         operands = parse_operands(parser)
-        if mnemonic in select.BRANCHES and len(operands) == 1:
+        if mnemonic in branches.BRANCHES and len(operands) == 1:
             target = operands[0]
             if isinstance(target, Immediate):
                 if prefix:
                     raise AsmError(f"'{prefixes[0]}' does not go with a jump", line, start)
-                branch = select.branch(mnemonic, target, self.bits, prefix, line)
+                branch = branches.branch(mnemonic, target, self.bits, prefix, line)
                 self._append(branch)
                 return
         operands = [self._folded(operand) for operand in operands]
@@ -249,7 +250,7 @@ class Assembler:
         while (match := _MNEMONIC.match(line.text, position)) is not None:
             word = match[1].lower()
             position = match.end()
-            if word not in select.PREFIXES:
+            if word not in PREFIXES:
                 return word, prefixes, position, match.start(1)
             prefixes.append(word)
         raise AsmError("a prefix needs its instruction on the same line", line, start)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.toolchain.branches import near_form
 from harness.toolchain.encoding import Template
 from harness.toolchain.errors import AsmError
 from harness.toolchain.expression import Node, Op
 from harness.toolchain.objects import Align, Anchor, Branch, Code, Data, Section, Space, Symbol
 from harness.toolchain.padding import no_operations
 from harness.toolchain.readback import finish, refuse
-from harness.toolchain.select import near_form
 from harness.toolchain.values import NotLinearError, Place, Value, evaluate
 
 if TYPE_CHECKING:

@@ -11,8 +11,11 @@ from harness.toolchain.operands import SIZES, Memory
 from harness.toolchain.registers import REGISTERS
 from harness.toolchain.select import Expected
 
-_ORDER = dict.fromkeys(b"&.6>de", 0) | {0x67: 1, 0x66: 2}
-_ORDER |= {0xF0: 3, 0xF2: 3, 0xF3: 3}
+# Segment, address size, operand size, lock or repeat.
+_ORDER = {
+    0x26: 0, 0x2E: 0, 0x36: 0, 0x3E: 0, 0x64: 0, 0x65: 0, 0x67: 1, 0x66: 2,
+    0xF0: 3, 0xF2: 3, 0xF3: 3,
+}  # fmt: skip
 
 
 def refuse(item: Code, reason: str) -> AsmError:
@@ -26,10 +29,6 @@ def refuse(item: Code, reason: str) -> AsmError:
         return AsmError(f"unknown instruction '{mnemonic}'", item.line, -1, hint)
     if "KS_ERR" not in reason:
         return AsmError(f"{reason}: {text}", item.line, -1, "write it another way, or use .byte")
-    bits = _operand_bits(expected)
-    for value, column in expected.immediates:
-        if (bits and not -(1 << (bits - 1)) <= value < 1 << bits) or bits == 64:
-            return _oversized(item, value, column, bits)
     shape = text[len(mnemonic) :].strip() or "no operands"
     hint = "check number, sizes and kinds of the operands"
     return AsmError(f"'{mnemonic}' does not take {shape}", item.line, -1, hint)

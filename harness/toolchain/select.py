@@ -30,40 +30,18 @@ from dataclasses import dataclass, field, replace
 from harness.toolchain.errors import AsmError, Line
 from harness.toolchain.expression import Node
 from harness.toolchain.lexer import MASK64
-from harness.toolchain.objects import Branch, Code, Field
+from harness.toolchain.mnemonics import (
+    IMM8,
+    LOCKABLE,
+    PREFIXES,
+    SEGMENT_BYTES,
+    SHIFTS,
+    SIZED,
+    STRINGS,
+)
+from harness.toolchain.objects import Code, Field
 from harness.toolchain.operands import SIZES, Far, Immediate, Memory, Operand
 from harness.toolchain.registers import REGISTERS, Register
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-PREFIXES = {
-    "lock": 0xF0, "rep": 0xF3, "repe": 0xF3, "repz": 0xF3, "repne": 0xF2, "repnz": 0xF2,
-    "data16": 0x66, "data32": 0x66, "addr16": 0x67, "addr32": 0x67,
-}  # fmt: skip
-_SEGMENT_BYTES = {"es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65}
-_LOCKABLE = _words(
-    """add adc and btc btr bts cmpxchg cmpxchg8b cmpxchg16b dec inc neg not or sbb sub xor xadd
-    xchg"""
-)
-_STRINGS = {
-    f"{name}{size}" for name in ("movs", "stos", "lods", "scas", "cmps") for size in "bwdq"
-} | {f"{name}{size}" for name in ("ins", "outs") for size in "bwd"}
-_CONDITIONS = _words(
-    "o no b c nae ae nb nc e z ne nz be na a nbe s ns p pe np po l nge ge nl le ng g nle"
-)
-_JCC = {f"j{condition}" for condition in _CONDITIONS}
-_SHORT_ONLY = {"loop", "loope", "loopz", "loopne", "loopnz", "jcxz", "jecxz", "jrcxz"}
-BRANCHES = _JCC | _SHORT_ONLY | {"jmp", "call"}
-_SHIFTS = _words("""rol ror rcl rcr shl sal shr sar""")
-# Instructions whose operand size only an operand can tell.
-_SIZED = _SHIFTS | _words(
-    """mov add adc sub sbb and or xor cmp test inc dec neg not mul imul div idiv bt bts btr btc
-    movzx movsx cvtsi2sd cvtsi2ss fld fst fstp fadd fsub fmul fdiv fild fist fistp"""
-)
-_IMM8 = _SHIFTS | _words("""shld shrd bt bts btr btc int in out rorx""")
 
 # Stand-ins for values that are not known yet: wide enough to force the full-size field.
 _DISPLACEMENTS = {16: 0x7A5B, 32: 0x7A5B3C1D}
@@ -110,22 +88,6 @@ def take_prefixes(words: list[str], line: Line, column: int) -> bytes:
     return bytes(out)
 
 
-def branch(mnemonic: str, target: Immediate, bits: int, prefix: bytes, line: Line) -> Branch:
-    """A relative jump, call or loop. Its field ends its code: 1 byte short, else 4 (2) bytes."""
-    short = None if mnemonic == "call" else (bits, f"{mnemonic} 0x10")
-    near = None
-    if mnemonic not in _SHORT_ONLY:
-        near = (bits, f"{mnemonic} 0x1234" if bits == 16 else f"{mnemonic} 0x12345678")
-    return Branch(line, target.node, target.column, prefix, short, near)
-
-
-def near_form(code: bytes, bits: int) -> bytes:
-    """The near form of a branch; in 16-bit code Keystone's is 32 bits wide."""
-    if bits != 16:
-        return code[:-4] + bytes(4)
-    return code[1:-4] + bytes(2) if code[0] == 0x66 else code[:-2] + bytes(2)
-
-
 class Selection:
     """One statement on its way to a Code item."""
 
@@ -170,25 +132,25 @@ class Selection:
         memory = self.operands and isinstance(self.operands[0], Memory)
         if self.mnemonic == "xchg":
             memory = any(isinstance(operand, Memory) for operand in self.operands)
-        if 0xF0 in self.prefix and not (self.mnemonic in _LOCKABLE and memory):
+        if 0xF0 in self.prefix and not (self.mnemonic in LOCKABLE and memory):
             hint = "lock goes with a read-modify-write of memory"
             raise AsmError(f"'{self.mnemonic}' cannot be locked here", self.line, -1, hint)
         repeats = 0xF2 in self.prefix or 0xF3 in self.prefix
-        if repeats and (self.mnemonic not in _STRINGS or self.operands):
+        if repeats and (self.mnemonic not in STRINGS or self.operands):
             hint = "repeat prefixes go with movsb, stosq, cmpsb, ... without operands"
             raise AsmError(f"'{self.mnemonic}' cannot be repeated", self.line, -1, hint)
 
     def _check_sizes(self) -> None:
         if self.mnemonic == "nop" and self.operands:
             raise AsmError("'nop' takes no operand here", self.line, self.column, "use .balign")
-        if self.mnemonic not in _SIZED:
+        if self.mnemonic not in SIZED:
             return
         others = [o for o in self.operands if not isinstance(o, Memory)]
         for operand in self.operands:
             if not isinstance(operand, Memory) or operand.size:
                 continue
             sized = any(isinstance(other, Register) for other in others)
-            if self.mnemonic in _SHIFTS or self.mnemonic in ("movzx", "movsx"):
+            if self.mnemonic in SHIFTS or self.mnemonic in ("movzx", "movsx"):
                 sized = False
             if self.mnemonic.startswith("cvtsi") or not sized:
                 raise AsmError(
@@ -237,7 +199,7 @@ class Selection:
         node = number.node
         if self.bits != 64 and isinstance(node, int):
             half = 1 << (self.bits - 1)
-            if half <= node < 2 * half:
+            if half <= node < 2 * half:  # the sign that Keystone would miss
                 self.operands = [replace(number, node=node - 2 * half)]
 
     def _far_pair(self) -> None:
@@ -284,7 +246,7 @@ class Selection:
         """Width of an immediate of this statement, as encoded."""
         if self.mnemonic == "movabs":
             return 64
-        if self.mnemonic in _IMM8:
+        if self.mnemonic in IMM8:
             return 8
         if self.mnemonic in ("ret", "retf", "lret", "enter", "retw", "lretw"):
             return 16
@@ -306,6 +268,7 @@ class Selection:
     def _immediate(self, operand: Immediate) -> str:
         node = operand.node
         if isinstance(node, int):
+            self._check_range(node, operand.column)
             self.expected.immediates.append((node, operand.column))
             return hexadecimal(node)
         if not operand.address:
@@ -317,6 +280,23 @@ class Selection:
         bits = self._operand_bits()
         wide = bits == 32 and (self._width() == 64 or self.mnemonic == "pushq")
         return hex(self._open("imm", node, operand.column, bits, wide))
+
+    def _check_range(self, value: int, column: int) -> None:
+        if self.mnemonic == "movabs" or (self.mnemonic == "mov" and self._register_target()):
+            return  # all of 64 bits
+        bits = self._operand_bits()
+        extended = bits == 32 and (self._width() == 64 or self.mnemonic == "pushq")
+        low, high = -(1 << (bits - 1)), 1 << (bits - 1 if extended else bits)
+        if not low <= value < high:
+            hint = "use a wider operand or a smaller number"
+            if extended:
+                hint = "the CPU extends 32 bits by their sign; mov it to a register first"
+            message = f"{value:#x} does not fit in {bits} bits"
+            raise AsmError(message, self.line, column, hint)
+
+    def _register_target(self) -> bool:
+        target = self.operands[0]
+        return isinstance(target, Register) and target.bits == 64
 
     def _open(self, role: str, node: Node, column: int, bits: int, wide: bool = False) -> int:
         """Leaves a field open; returns what to encode there meanwhile."""
@@ -394,7 +374,7 @@ class Selection:
         base = operand.base.name if operand.base else ""
         default = "ss" if base in ("rbp", "rsp", "ebp", "esp", "bp") else "ds"
         if operand.segment != default:
-            self.prefix += bytes([_SEGMENT_BYTES[operand.segment]])
+            self.prefix += bytes([SEGMENT_BYTES[operand.segment]])
 
     def _checked(self, disp: int, bits: int, operand: Memory) -> int:
         if bits == 64 and self.mnemonic == "movabs":

@@ -14,6 +14,7 @@ from elftools.elf.elffile import ELFFile
 
 from harness.toolchain.rewrite import gas_rewrite
 
+_PC32 = 2
 _MODES = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}
 
 
@@ -29,7 +30,7 @@ class ObjectFacts:
 
 def facts(data: bytes) -> ObjectFacts:
     """Reads an object; debug sections are left out."""
-    elf = ELFFile(io.BytesIO(data))
+    elf: Any = ELFFile(io.BytesIO(data))
     out = ObjectFacts()
     table = elf.get_section_by_name(".symtab")
     for section in elf.iter_sections():
@@ -150,8 +151,8 @@ def _by_section(
     out = set()
     for offset, kind, target, addend in entries:
         symbol = of.symbols.get(target)
-        if kind == 2 and symbol is not None and symbol[2] not in ("SHN_UNDEF", "SHN_ABS"):
-            if symbol[0] != "STB_WEAK":
-                target, addend = f"section {symbol[2]}", addend + symbol[3]
+        elsewhere = symbol is None or symbol[2] in ("SHN_UNDEF", "SHN_ABS")
+        if kind == _PC32 and symbol is not None and not elsewhere and symbol[0] != "STB_WEAK":
+            target, addend = f"section {symbol[2]}", addend + symbol[3]
         out.add((offset, kind, target, addend))
     return out
