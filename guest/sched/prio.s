@@ -263,7 +263,7 @@ END round_robin_due
 # expired_starving(rdi = run queue, rsi = jiffies) -> eax = EXPIRED_STARVING: 1 if interactive tasks
 # must expire like others, else 0. Either the expired have waited too long, or one of them has a
 # better static priority than the running task.
-#   clobbers: rcx, rdx
+#   clobbers: rcx, rdx, rsi
 #   locks: the run queue's lock held
 #   irq: off
 PUBLIC expired_starving

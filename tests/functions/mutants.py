@@ -1,0 +1,81 @@
+"""Damaged copies of the guest's functions: one instruction each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capstone import CS_ARCH_X86, CS_MODE_64, Cs
+
+from harness.toolchain.image import Image
+
+SOURCES = Path(__file__).parents[2] / "guest" / "sched"
+FILES = ("bitmap", "array", "prio", "load", "info")
+_FUNCTION = re.compile(r"^(?:PUBLIC|PRIVATE) (\w+)$", re.MULTILINE)
+_TWO_BYTE = 0x0F
+NOP = b"\x90"
+_LEFT_ALONE = frozenset({"call", "jmp", "ret", "push", "pop"})
+_FRAME = frozenset({"mov rbp, rsp", "lea rsp, [rsp + 0x30]", "lea rsp, [rsp + 0x28]"})
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Some bytes of a function replaced."""
+
+    function: str
+    offset: int
+    """Of the instruction, in the function."""
+    words: str
+    """What became of it."""
+    address: int
+    code: bytes
+
+    def __str__(self) -> str:
+        return f"{self.function}+{self.offset:#x}: {self.words}"
+
+
+def leaf_functions() -> list[str]:
+    """Every function of the files in question, in their order."""
+    return [
+        name
+        for file in FILES
+        for name in _FUNCTION.findall((SOURCES / f"{file}.s").read_text(encoding="ascii"))
+    ]
+
+
+def mutants(image: Image, function: str) -> Iterator[Mutant]:
+    """Every instruction damaged: its condition inverted, else the lowest bit of its constant
+    flipped, else the instruction removed. Frames, calls and jumps are left alone."""
+    disassembler = Cs(CS_ARCH_X86, CS_MODE_64)
+    disassembler.detail = True
+    symbol = image.symbol(function)
+    for insn in disassembler.disasm(image.read(symbol.address, symbol.size), symbol.address):
+        text = f"{insn.mnemonic} {insn.op_str}"
+        if insn.mnemonic in _LEFT_ALONE or text in _FRAME:
+            continue
+        what, at, code = _damage(insn)
+        offset = insn.address - symbol.address
+        yield Mutant(function, offset, f"'{text}' {what}", insn.address + at, code)
+
+
+def _damage(insn: Any) -> tuple[str, int, bytes]:
+    at = _condition(insn.bytes)
+    if at is not None:
+        return "inverted", at, bytes([insn.bytes[at] ^ 1])
+    at = insn.encoding.imm_offset
+    if at:
+        return "off by one", at, bytes([insn.bytes[at] ^ 1])
+    return "removed", 0, NOP * insn.size
+
+
+def _condition(code: bytes) -> int | None:
+    """Where in a jcc, setcc or cmovcc the condition is: inverted by the lowest bit of a byte."""
+    at = 1 if 0x40 <= code[0] <= 0x4F and len(code) > 1 else 0  # behind REX
+    if code[at] >> 4 == 7:
+        return at
+    if code[at] == _TWO_BYTE and code[at + 1] >> 4 in (4, 8, 9):
+        return at + 1
+    return None

@@ -1,0 +1,9 @@
+"""All properties there are."""
+
+from __future__ import annotations
+
+# Each of these registers its own.
+from tests.functions import arrays, loads, priorities, searches  # noqa: F401
+from tests.functions.agreement import PROPERTIES
+
+__all__ = ["PROPERTIES"]

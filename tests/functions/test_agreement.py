@@ -1,0 +1,16 @@
+"""Every leaf function of the guest agrees with the model, in thousands of cases."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functions.agreement import Property
+from tests.functions.guest import Guest
+from tests.functions.properties import PROPERTIES
+
+EXAMPLES = 400
+
+
+@pytest.mark.parametrize("held", PROPERTIES, ids=lambda held: held.name)
+def test_the_guest_agrees_with_the_model(guest: Guest, held: Property) -> None:
+    held.hold(guest, EXAMPLES)
