@@ -113,7 +113,7 @@ check_record:
     RANGE "real-time priority", rax, 0, 99
 .flags:
     movzx eax, byte ptr [r13 + wltask.flags]
-    RANGE "flags", rax, 0, WL_TASK_TEMPLATE + WL_TASK_KERNEL
+    RANGE "flags", rax, 0, WL_TASK_TEMPLATE+WL_TASK_KERNEL
     call check_affinity
     mov eax, dword ptr [r13 + wltask.length]
     mov r8d, dword ptr [rbx + wl.code_count]
@@ -144,7 +144,7 @@ check_name:
     cmp r8d, WL_NAME_SIZE
     jb .character
 .end:
-    RANGE "length of the name", r8, 1, WL_NAME_SIZE - 1
+    RANGE "length of the name", r8, 1, WL_NAME_SIZE-1
 .padding:
     movzx eax, byte ptr [r13 + r8 + wltask.name]
     RANGE "character behind the name", rax, 0, 0
@@ -169,16 +169,16 @@ check_affinity:
     xor ecx, ecx
     test rax, rax
     setnz cl
-    RANGE "affinity with a CPU", rcx, 1, 1
+    RANGE "affinity has a CPU", rcx, 1, 1
     movzx eax, word ptr [r13 + wltask.start_cpu]
     cmp eax, WL_CPU_ANY
     je .done
-    RANGE "start CPU", rax, 0, WL_MAX_CPUS - 1
+    RANGE "start CPU", rax, 0, WL_MAX_CPUS-1
     movzx eax, word ptr [r13 + wltask.start_cpu]
     xor ecx, ecx
     bt dword ptr [r13 + wltask.affinity], eax
     setc cl
-    RANGE "start CPU in the affinity", rcx, 1, 1
+    RANGE "start CPU is in the affinity", rcx, 1, 1
 .done:
     UNFRAME
     ret

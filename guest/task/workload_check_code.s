@@ -112,7 +112,7 @@ PRIVATE check_instruction
 check_instruction:
     FRAME
     movzx eax, byte ptr [r15 + wlinstr.opcode]
-    RANGE "opcode", rax, 0, WL_OP_COUNT - 1
+    RANGE "opcode", rax, 0, WL_OP_COUNT-1
     movzx edi, byte ptr [r15 + wlinstr.a]
     lea rsi, [rip + operand_a]
     xor edx, edx
