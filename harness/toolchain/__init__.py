@@ -37,8 +37,8 @@ Numbers are 10, 0x1f, 017, 0b11, 'c'. Operators group as GNU as groups them: (* 
 parentheses are demanded. `.` is the current address.
 
 A label that begins with a dot and a letter (`.retry:`) belongs to the function around it: the last
-other label written in a code section, outside macros. In a macro body it ends in \@. This is the one
-thing that GNU as does not know, and `rewrite.gas_rewrite` spells it out for it.
+other label written in a code section, outside macros. In a macro body it ends in \@. This is
+the one thing that GNU as does not know, and `rewrite.gas_rewrite` spells it out for it.
 
 Directives:
   .include  .macro .endm .exitm .purgem  .rept .irp .irpc .endr  .error .warning
@@ -50,9 +50,9 @@ Directives:
 
 Stricter than GNU as, each with its message: an undefined symbol must be declared `.extern`; an
 operand that is a bare label needs `offset` or brackets; a number must fit (GNU as cuts it off with
-a warning); memory without any size is refused; a wide gap in code, and any in 16-bit code, needs its
-fill; macro arguments with blanks are quoted; no `;`, no numeric labels, no AT&T syntax. In 16-bit
-code SSE and scaled registers without a base are refused, because Keystone gets them wrong.
+a warning); memory without any size is refused; a wide gap in code, and any in 16-bit code, needs
+its fill; macro arguments with blanks are quoted; no `;`, no numeric labels, no AT&T syntax. In
+16-bit code SSE and scaled registers without a base are refused: Keystone gets them wrong.
 
 The objects are those of GNU as byte for byte, section for section, relocation for relocation; the
 three differences that are left stand in tests/toolchain/gnu.py (`differences`) with their reasons.

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -55,6 +56,10 @@ def digest(data: bytes) -> str:
 def toolchain_digest() -> str:
     """Stands for the code of this package and the versions of the engines under it."""
     parts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    for engine in ("keystone", "capstone"):
+        spec = importlib.util.find_spec(engine)
+        if spec is not None and spec.origin is not None:
+            parts.append(f"{spec.origin} {Path(spec.origin).stat().st_mtime_ns}".encode())
     return digest(b"\0".join([sys.version.encode(), *parts]))
 
 
@@ -187,10 +192,14 @@ def _assemble_all(changed: list[Job], jobs: int) -> None:
         errors = assemble_jobs(shares[0])
     else:
         from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
 
-        with ProcessPoolExecutor(workers) as pool:
-            for result in pool.map(assemble_jobs, shares):
-                errors += result
+        try:
+            with ProcessPoolExecutor(workers) as pool:
+                for result in pool.map(assemble_jobs, shares):
+                    errors += result
+        except BrokenProcessPool:
+            raise BuildError("an assembling process was killed: out of memory?") from None
     if errors:
         raise BuildError("\n".join(errors))
 
@@ -201,7 +210,7 @@ def assemble_jobs(jobs: list[Job]) -> list[str]:
     An object that cannot be made is removed.
     """
     from harness.toolchain.assemble import assemble, write_atomically
-    from harness.toolchain.encoding import Encoder
+    from harness.toolchain.encoding import Encoder, KeystoneMissingError
     from harness.toolchain.errors import AsmError
 
     encoder = Encoder()
@@ -218,6 +227,9 @@ def assemble_jobs(jobs: list[Job]) -> list[str]:
                 }
                 write_atomically(job.output, result.data)
                 write_atomically(_inputs(job), json.dumps(record).encode())
+            except KeystoneMissingError as error:
+                job.output.unlink(missing_ok=True)
+                raise BuildError(str(error)) from None
             except (AsmError, OSError) as error:
                 job.output.unlink(missing_ok=True)
                 errors.append(str(error))
@@ -255,6 +267,14 @@ def _link(
     stamp.write_text(f"{current} {digest(output.read_bytes())}")
 
 
+def _define(word: str) -> tuple[str, int]:
+    name, _, value = word.partition("=")
+    try:
+        return name, int(value or "1", 0)
+    except ValueError:
+        raise BuildError(f"-D {word}: the value must be a number") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="harness.toolchain.build", description=__doc__)
@@ -263,11 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-D", dest="defines", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("objects", type=Path, nargs="*", help="objects to link as well")
     options = parser.parse_args(arguments)
-    defines = {}
-    for word in options.defines:
-        name, _, value = word.partition("=")
-        defines[name] = int(value or "1", 0)
     try:
+        defines = dict(map(_define, options.defines))
         image = build_guest(
             output=options.output,
             include=options.include,

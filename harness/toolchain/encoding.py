@@ -31,6 +31,10 @@ class Template:
     operands: tuple[tuple[Any, ...], ...]
 
 
+class KeystoneMissingError(OSError):
+    """Keystone does not even encode `nop`: it is not installed, or does not run here."""
+
+
 class WorkerDiedError(Exception):
     """The Keystone process ended or exceeded its deadline during a batch."""
 
@@ -77,6 +81,7 @@ class Encoder:
         """The answers in order: a template, or the words of Keystone's refusal.
 
         A statement that makes Keystone hang or exit is refused in words too, and only that one.
+        Raises KeystoneMissingError if nothing can be encoded at all.
         """
         cache = self._cache
         new = [request for request in dict.fromkeys(requests) if request not in cache]
@@ -84,9 +89,17 @@ class Encoder:
             try:
                 cache.update(zip(new, self._exchange(new), strict=True))
             except WorkerDiedError:
+                self._probe()
                 for request in new:
                     cache[request] = self._alone(request)
         return [cache[request] for request in requests]
+
+    def _probe(self) -> None:
+        try:
+            self._exchange([(64, "nop")])
+        except WorkerDiedError as death:
+            message = f"Keystone does not run: {death}\n(make sets up what is missing)"
+            raise KeystoneMissingError(message) from None
 
     def _alone(self, request: Request) -> Template | str:
         try:

@@ -30,8 +30,11 @@ class Engines:
     """Keystone and Capstone for each mode, made when first needed."""
 
     def __init__(self) -> None:
-        import capstone
-        import keystone
+        try:
+            import capstone
+            import keystone
+        except ImportError as error:
+            sys.exit(f"the Python package '{error.name}' is not installed")
 
         self._ks, self._cs = keystone, capstone
         self._assemblers: dict[int, Any] = {}

@@ -175,3 +175,17 @@ def test_two_builds_of_the_same_sources_are_identical(project: Project, tmp_path
     project.output = tmp_path / "again" / "image.elf"
     project.build()
     assert project.output.read_bytes() == first
+
+
+def test_command_builds_the_guest_and_refuses_a_bad_define(tmp_path: Path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "harness.toolchain.build", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    target = tmp_path / "guest.elf"
+    result = run("-o", str(target))
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{target}\n", "")
+    with Image(target) as image:
+        assert image.layouts
+    result = run("-o", str(target), "-D", "X=many")
+    assert result.returncode == 1 and "-D X=many: the value must be a number" in result.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.toolchain.build import ROOT
-from harness.toolchain.encoding import Encoder, Template
+from harness.toolchain.encoding import Encoder, KeystoneMissingError, Template
 
 # Keystone 0.9.2 ends its process for this: LLVM reports a fatal error and calls exit(1).
 EXITS = (64, "add ah, r8b")
@@ -108,3 +108,11 @@ def test_identical_statements_are_asked_once() -> None:
     first = encoder.encode([(64, "a")] * 1000)
     encoder.close()
     assert all(answer is first[0] for answer in first)
+
+
+def test_keystone_that_never_runs_is_one_error_and_not_one_for_each_statement() -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('no such library')"]
+    encoder = Encoder(command=command)
+    with pytest.raises(KeystoneMissingError, match="does not run: no such library"):
+        encoder.encode([(64, f"mov eax, {number:#x}") for number in range(1000)])
+    encoder.close()
