@@ -33,7 +33,7 @@ def migrate(
     p, source, target = world.task(task), world.rq(src), world.rq(dst)
     _take_request(source, p, dst)
     expect(Law.P3, f"the result of moving task {task}", result, _result(p, source, dst))
-    expect(Law.C2, f"task {task} queued", bool(queued), p.array is not None)
+    expect(Law.C2, f"task {task} queued", queued, int(p.array is not None))
     if result != MOVED:
         return
     if source.curr is p:

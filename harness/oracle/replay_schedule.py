@@ -46,10 +46,10 @@ def schedule(
 
 def resched(world: World, cpu: int, task: int, rq: int, was: int, polling: int, ipi: int) -> None:
     """That it came, and for whom, was predicted; here is what became of it."""
-    if polling and task >= world.nr_cpus:
+    if polling and (polling != 1 or task >= world.nr_cpus):
         raise LawBrokenError(Law.P7, f"task {task} polls, and is not an idle task")
-    due = not was and not polling and rq != cpu
-    expect(Law.P7, f"the interrupt to CPU {rq}", bool(ipi), due)
+    due = int(not was and not polling and rq != cpu)
+    expect(Law.P7, f"the interrupt to CPU {rq}", ipi, due)
 
 
 def yield_(world: World, cpu: int, task: int) -> None:

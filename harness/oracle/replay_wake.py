@@ -34,7 +34,7 @@ def wake(
     """Under the lock of the task's run queue: is there anything to do?"""
     p = world.task(task)
     runqueue = world.home(p, rq)
-    expect(Law.S9, f"task {task} running", bool(current), runqueue.curr is p)
+    expect(Law.S9, f"task {task} running", current, int(runqueue.curr is p))
     _look(p, runqueue, state, queued)
     states = State(mask & ~State.RUNNING)
     world.contexts[cpu].wakeup = (states, bool(sync))
@@ -47,7 +47,7 @@ def wake(
 
 def _look(p: Task, rq: Runqueue, state: int, queued: int) -> None:
     """Hold what the waker saw against the model, which does not know when a task sets its state."""
-    expect(Law.C2, f"task {p.pid} queued", bool(queued), p.array is not None)
+    expect(Law.C2, f"task {p.pid} queued", queued, int(p.array is not None))
     if rq.curr is p:
         p.state = state_of(state)
     else:
@@ -76,7 +76,7 @@ def place(
     theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
     domains = world.rqs[cpu].domains
     placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync)
-    if to not in (p.cpu, cpu) or (to == cpu and not has_cpu(p.cpus_allowed, to)):
+    if to != p.cpu and not has_cpu(p.cpus_allowed, to):
         raise LawBrokenError(Law.P3, f"task {task} of CPU {p.cpu} is woken to CPU {to}")
     if placement.cpu != to:
         due = f"CPU {placement.cpu} in the model: {placement.reason.value}"
