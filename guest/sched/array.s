@@ -11,7 +11,6 @@
 .include "sched.inc"
 .include "trace.inc"
 
-.extern jiffies
 .extern runqueues
 .extern sched_info_queued
 
@@ -55,19 +54,9 @@ prio_array_init:
     ret
 END prio_array_init
 
-# enqueue_task(rdi = task, rsi = array): appends the task to the list of its priority and starts
-# its wait for a CPU.
-#   clobbers: rax, rcx, rdx, r8 to r11
-#   locks: the run queue's lock held
-#   irq: off
-PUBLIC enqueue_task
-enqueue_task:
-    mov rdx, qword ptr [rip + jiffies]
-    jmp enqueue_task_at
-END enqueue_task
-
-# enqueue_task_at(rdi = task, rsi = array, rdx = jiffies): the same for an operation that has read
-# the time already, and perhaps logged it: the boot CPU may have advanced jiffies since.
+# enqueue_task_at(rdi = task, rsi = array, rdx = jiffies): appends the task to the list of its
+# priority and starts its wait for a CPU. The time is the caller's, who has logged it: the boot CPU
+# may have advanced jiffies since.
 #   clobbers: rax, rcx, rdx, r8 to r11
 #   locks: the run queue's lock held
 #   irq: off

@@ -86,7 +86,6 @@ class Bench:
         task = self.address[p.pid]
         guest.store(guest.task, task, "prio", p.prio)
         guest.store(guest.task, task, "cpu", p.cpu)
-        guest.set_word("jiffies", step.jiffies)
         if step.choice == 3 and other.array is not None:
             guest.call("enqueue_task_before", task, at, self.address[other.pid])
             model.enqueue_task_before(p, other, array)
@@ -95,12 +94,8 @@ class Bench:
             guest.call("enqueue_task_head", task, at)
             model.enqueue_task_head(p, array)
             self._log("enqueue", p, array, AT_HEAD)
-        elif step.choice == 1:
-            guest.call("enqueue_task_at", task, at, step.jiffies + 1)
-            model.enqueue_task(p, array, step.jiffies + 1)
-            self._log("enqueue", p, array, AT_TAIL)
         else:
-            guest.call("enqueue_task", task, at)
+            guest.call("enqueue_task_at", task, at, step.jiffies)
             model.enqueue_task(p, array, step.jiffies)
             self._log("enqueue", p, array, AT_TAIL)
 
@@ -139,7 +134,6 @@ class Bench:
 
 
 FUNCTIONS = (
-    "enqueue_task",
     "enqueue_task_at",
     "enqueue_task_head",
     "enqueue_task_before",
