@@ -81,11 +81,6 @@ int sched_find_first_bit(const unsigned long *bitmap)
     return __builtin_ctzl(bitmap[2]) + 2 * BITS_PER_LONG;
 }
 
-struct task *pick(struct prio_array *array)
-{
-    return (struct task *)array->queue[sched_find_first_bit(array->bitmap)].next;
-}
-
 void list_init(struct link *all)
 {
     all->next = all->prev = all;

@@ -84,6 +84,11 @@ class Guest(Machine):
             self._configured = (hz, cpus)
         return Constants(hz)
 
+    def enter(self, runqueue: int, current: int) -> None:
+        """Makes this CPU the one of that run queue, with a task running on it."""
+        values = {"self": PERCPU, "runqueue": runqueue, "curr": current}
+        self.write(PERCPU, Layout.of(self.image, "percpu").pack(values))
+
     def read_constants(self) -> dict[str, int]:
         """struct sched_constants as it stands."""
         return self.load(self._constants, self.addresses["sched_constants"])

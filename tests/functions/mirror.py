@@ -85,9 +85,12 @@ class Mirror:
         return address
 
     def put_runqueue(self, rq: Runqueue) -> int:
-        """Writes a run queue with empty arrays, its current and its idle task."""
+        """Writes a run queue that nobody has locked, with empty arrays, its current and its idle
+        task."""
         address = self.runqueue(rq)
+        free = Layout.of(self.guest.image, "lock").pack({"owner": -1})
         values = runqueue_values(rq) | {
+            "lock": int.from_bytes(free, "little"),
             "curr": self.put_task(rq.curr),
             "idle": self.put_task(rq.idle),
             "active": self.array(rq, rq.arrays.index(rq.active)),
