@@ -16,6 +16,7 @@
 .extern jiffies
 .extern records_init
 .extern refuse
+.extern schedule
 .extern sync_init
 .extern task_allocate
 .extern task_start
@@ -24,10 +25,11 @@
 
 .section .text
 # workload_start(): makes all tasks of the workload, then starts them in the order of their records;
-# the first to run finds all others there. Nothing without a workload.
+# the first to run finds all others there. It returns when the idle task runs again. Nothing
+# without a workload.
 #   clobbers: caller-saved
 #   locks: takes and releases run queues' locks
-#   irq: on; on the boot CPU, outside of any task
+#   irq: on; on the boot CPU, in its idle task
 PUBLIC workload_start
 workload_start:
     FRAME
@@ -69,6 +71,10 @@ workload_start:
     cmp r12d, dword ptr [rbx + wl.task_count]
     jb .start
     dec dword ptr gs:[percpu.irq_depth]
+    mov rax, gs:[percpu.curr]
+    cmp dword ptr [rax + task.need_resched], 0
+    je .done
+    call schedule
 .done:
     pop r13
     pop r12
