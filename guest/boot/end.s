@@ -16,18 +16,39 @@
 .extern timer_stop
 .extern trace_drain
 .extern trace_sequence
+.extern workload_done
+.extern workload_header
 
 .section .text
-# run_end(edi = failures): ends the run with the verdict that the guest itself can give.
+# run_check_end(): ends the run when its workload is over. From the boot CPU's tick, because tasks
+# may keep that CPU from its idle loop for ever.
+#   clobbers: caller-saved; does not return when it is time
+#   locks: none
+#   irq: off
+PUBLIC run_check_end
+run_check_end:
+    FRAME
+    cmp qword ptr [rip + workload_header], 0
+    je .goes_on
+    call workload_done
+    test eax, eax
+    jz .goes_on
+    call run_end
+.goes_on:
+    UNFRAME
+    ret
+END run_check_end
+
+# run_end(): ends the run with the verdict that the guest itself can give: run_failures.
 #   clobbers: never returns
 #   locks: none
-#   irq: on; off at the end
+#   irq: any; off from here on
 PUBLIC run_end
 run_end:
     FRAME
-    mov ebx, edi
-    call run_stop_others
     cli
+    call run_stop_others
+    mov ebx, dword ptr [rip + run_failures]
     call task_close_all
     call run_close_cpu
     call run_sum_dropped
@@ -55,7 +76,7 @@ END run_end
 # run_stop_others(): parks every other CPU, all at the same time.
 #   clobbers: caller-saved
 #   locks: none
-#   irq: on
+#   irq: off
 PRIVATE run_stop_others
 run_stop_others:
     FRAME
@@ -150,3 +171,10 @@ result_pass:
     .asciz "pass"
 result_fail:
     .asciz "fail"
+
+.section .bss
+# run_failures: self-tests that failed.
+OBJECT run_failures
+run_failures:
+    .zero 8
+END run_failures

@@ -17,6 +17,7 @@
 .extern console_init
 .extern cpu_count
 .extern cpu_table
+.extern idle_forever
 .extern idle_turn
 .extern idt_init
 .extern idt_load
@@ -38,6 +39,7 @@
 .extern percpu_init
 .extern policies
 .extern run_end
+.extern run_failures
 .extern sched_constants_init
 .extern selftest_run
 .extern smp_copy_trampoline
@@ -50,6 +52,9 @@
 .extern timer_khz
 .extern trace_drain
 .extern trace_init
+.extern workload_header
+.extern workload_load
+.extern workload_start
 .extern __build_id_note
 
 .equ PROTOCOL, 1                        # of the log; harness/trace/vocabulary.py has the same
@@ -73,8 +78,13 @@ kernel_main:
     mov rax, qword ptr [rip + policy]
     call qword ptr [rax + policy_ops.ready]
     call selftest_run
-    mov ebx, eax                        # failures
+    mov dword ptr [rip + run_failures], eax
     call main_flood
+    cmp qword ptr [rip + workload_header], 0
+    je .no_workload
+    call workload_start
+    call idle_forever                   # the tick ends the run
+.no_workload:
     cmp dword ptr [rip + param_monitor], 0
     je .ticks
     call monitor_start
@@ -86,7 +96,6 @@ kernel_main:
 .ticks:
     call main_wait_ticks
 .end:
-    mov edi, ebx
     call run_end
 END kernel_main
 
@@ -125,6 +134,7 @@ main_setup_machine:
     out PIC2_DATA, al
     call boot_info_read
     call params_parse
+    call workload_load
     call smp_copy_trampoline
     call memory_protect_image
     call clock_init

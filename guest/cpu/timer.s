@@ -12,7 +12,9 @@
 .extern param_clock
 .extern param_hz
 .extern policy
+.extern run_check_end
 .extern task_reap
+.extern timeout_expire
 
 .equ VIRTUAL_WINDOW, 10000               # counts; 160 us at the usual 62.5 MHz
 .equ REAL_WINDOW, 62500                  # 1 ms
@@ -96,7 +98,7 @@ END timer_stop
 # timer_interrupt(rdi = trap frame): one tick. EOI first, then the work; jiffies is advanced by
 # the boot CPU alone.
 #   clobbers: caller-saved
-#   locks: none at entry; the policy's tick takes its queue lock
+#   locks: none at entry; the policy's tick and wake-ups take run queue locks
 #   irq: off
 PUBLIC timer_interrupt
 timer_interrupt:
@@ -111,6 +113,11 @@ timer_interrupt:
     EVENT_AT 1, tick, gs:[percpu.ticks]
     mov rax, qword ptr [rip + policy]
     call qword ptr [rax + policy_ops.tick]
+    call timeout_expire
+    cmp dword ptr gs:[percpu.cpu], 0
+    jne .done
+    call run_check_end
+.done:
     UNFRAME
     ret
 END timer_interrupt

@@ -1,7 +1,8 @@
 .intel_syntax noprefix
 # The task table. Identifiers are indices: first one idle task per CPU, then the tasks proper: as
-# many as the boot parameter `tasks` allows, and one kernel thread per CPU. Every task proper has a
-# stack of one page above a page that is never mapped; the lowest word of a stack is a canary.
+# many as the boot parameter `tasks` allows or the workload needs, and one kernel thread per CPU.
+# Every task proper has a stack of one page above a page that is never mapped; the lowest word of a
+# stack is a canary.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -19,6 +20,7 @@
 .extern policy
 .extern spin_lock
 .extern spin_unlock
+.extern workload_task_count
 
 .equ STACK_STRIDE, 2 * PAGE_SIZE        # guard page and stack
 
@@ -34,8 +36,10 @@ task_table_init:
     push r12
     mov ecx, dword ptr [rip + apic_count]
     mov dword ptr [rip + task_idle_count], ecx
-    lea eax, [rcx + rcx]                # an idle task and a kernel thread per CPU
-    add eax, dword ptr [rip + param_tasks]
+    mov rax, qword ptr [rip + workload_task_count]
+    cmp rax, qword ptr [rip + param_tasks]
+    cmovb rax, qword ptr [rip + param_tasks]
+    lea eax, [rax + rcx * 2]            # an idle task and a kernel thread per CPU
     mov dword ptr [rip + task_count], eax
     imul edi, eax, task.size
     mov ebx, edi
