@@ -242,11 +242,12 @@ def set_user_nice(p: Task, rq: Runqueue, nice: int, this_cpu: int, jiffies: int)
 def sched_setscheduler(
     p: Task, rq: Runqueue, policy: Policy, rt_priority: int, this_cpu: int, jiffies: int
 ) -> Resched | None:
-    """Change policy and real-time priority, 1..99, or 0 for NORMAL (fact sheet A17).
+    """Change policy and real-time priority, 0..99, always 0 for NORMAL (fact sheet A17).
 
     A queued task ends in the active array. Raises ValueError for a priority unfit for the policy.
+    Linux grants a real-time priority of 0 to nobody, but the level it leads to, 99, exists.
     """
-    if not 0 <= rt_priority < MAX_RT_PRIO or (policy == Policy.NORMAL) != (rt_priority == 0):
+    if not 0 <= rt_priority < MAX_RT_PRIO or (policy == Policy.NORMAL and rt_priority != 0):
         raise ValueError(f"rt_priority {rt_priority} does not go with {policy.name}")
     queued, old_prio = p.array is not None, p.prio
     if queued:

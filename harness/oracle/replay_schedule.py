@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model.constants import MAX_PRIO, Now, Policy, State
+from harness.model.constants import MAX_PRIO, MAX_RT_PRIO, Now, Policy, State
 from harness.model.core import (
     commit,
     decide,
@@ -89,8 +89,8 @@ def check_nice(p: Task, nice: int) -> None:
 def check_policy(p: Task, policy: int, rt_priority: int) -> Policy:
     """The policy, if the real-time priority goes with it."""
     words = f"task {p.pid} gets policy {policy} with real-time priority {rt_priority}"
-    if policy not in set(Policy) or not 0 <= rt_priority <= 99:
+    if policy not in set(Policy) or not 0 <= rt_priority < MAX_RT_PRIO:
         raise LawBrokenError(Law.S10, words)
-    if (policy == Policy.NORMAL) != (rt_priority == 0):
+    if policy == Policy.NORMAL and rt_priority:
         raise LawBrokenError(Law.S10, words)
     return Policy(policy)

@@ -306,7 +306,9 @@ def test_setscheduler_of_a_sleeper_and_of_nonsense() -> None:
     rq = one_cpu(normal(1))
     assert setscheduler(p, rq, Policy.FIFO, 99) is None
     assert (p.prio, p.array, rq.nr_running) == (0, None, 1)
-    for policy, rt_priority in [(Policy.NORMAL, 1), (Policy.FIFO, 0), (Policy.RR, 100)]:
+    setscheduler(p, rq, Policy.RR, 0)
+    assert p.prio == 99
+    for policy, rt_priority in [(Policy.NORMAL, 1), (Policy.FIFO, -1), (Policy.RR, 100)]:
         with pytest.raises(ValueError, match="does not go with"):
             setscheduler(p, rq, policy, rt_priority)
 
