@@ -16,7 +16,6 @@
 .extern jiffies
 .extern records_init
 .extern refuse
-.extern schedule
 .extern sync_init
 .extern task_allocate
 .extern task_start
@@ -24,26 +23,52 @@
 .extern wrecords
 
 .section .text
-# workload_start(): makes all tasks of the workload, then starts them in the order of their records;
-# the first to run finds all others there. It returns when the idle task runs again. Nothing
-# without a workload.
+# workload_start(): has a task of its own make and start those of the workload. That task is real-
+# time of the best priority, so that none of them takes the CPU from it before all are started.
 #   clobbers: caller-saved
 #   locks: takes and releases run queues' locks
-#   irq: on; on the boot CPU, in its idle task
+#   irq: on; on the boot CPU, outside of any task
 PUBLIC workload_start
 workload_start:
     FRAME
     push rbx
-    push r12
-    push r13
     mov rbx, qword ptr [rip + workload_header]
-    test rbx, rbx
-    jz .done
     call workload_check_machine
     call interpreter_init
     call records_init
     call sync_init
     call timeout_init
+    lea rdi, [rip + starter_name]
+    lea rsi, [rip + workload_start_tasks]
+    xor edx, edx
+    call task_allocate
+    test rax, rax
+    jz .full
+    mov dword ptr [rax + task.policy], SCHED_FIFO
+    mov dword ptr [rax + task.rt_priority], MAX_RT_PRIO - 1
+    mov dword ptr [rax + task.mm], 0
+    mov qword ptr [rax + task.cpus_allowed], 1
+    mov rdi, rax
+    call task_start
+    pop rbx
+    UNFRAME
+    ret
+.full:
+    PANIC "no room in the task table for the task that starts the workload"
+END workload_start
+
+# workload_start_tasks(): body of that task: makes all tasks of the workload, then starts them in
+# the order of their records, so that the first to run finds all others there.
+#   clobbers: caller-saved
+#   locks: takes and releases run queues' locks
+#   irq: on
+PRIVATE workload_start_tasks
+workload_start_tasks:
+    FRAME
+    push rbx
+    push r12
+    push r13
+    mov rbx, qword ptr [rip + workload_header]
     xor r12d, r12d
 .create:
     mov edi, r12d
@@ -51,13 +76,10 @@ workload_start:
     inc r12d
     cmp r12d, dword ptr [rbx + wl.task_count]
     jb .create
-    # As in an interrupt handler: this CPU ticks, but goes to no task before all are started.
-    inc dword ptr gs:[percpu.irq_depth]
     call clock_ns
     mov qword ptr [rip + workload_start_ns], rax
     mov rax, qword ptr [rip + jiffies]
     mov qword ptr [rip + workload_start_jiffies], rax
-    mov dword ptr [rip + workload_started], 1
     mov r13, qword ptr [rip + wrecords]
     xor r12d, r12d
 .start:
@@ -70,18 +92,13 @@ workload_start:
     inc r12d
     cmp r12d, dword ptr [rbx + wl.task_count]
     jb .start
-    dec dword ptr gs:[percpu.irq_depth]
-    mov rax, gs:[percpu.curr]
-    cmp dword ptr [rax + task.need_resched], 0
-    je .done
-    call schedule
-.done:
+    mov dword ptr [rip + workload_started], 1
     pop r13
     pop r12
     pop rbx
     UNFRAME
     ret
-END workload_start
+END workload_start_tasks
 
 # workload_check_machine(rbx = header): refuses a workload that needs CPUs which are not there.
 #   clobbers: caller-saved
@@ -256,6 +273,10 @@ workload_done:
     UNFRAME
     ret
 END workload_done
+
+.section .rodata
+starter_name:
+    .asciz "starter"
 
 .section .bss
 # workload_header: the module, 0 if there is none; workload_*: its tables.

@@ -1,0 +1,208 @@
+"""Policy o1 under the standard workloads: what the O(1) scheduler promises, seen in the log.
+
+Every run is also replayed against the model, as part of its verdict; here stand the promises that a
+reader of the log can check without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from harness.boot import Run
+from harness.workload import fold_cpus, load
+from tests.workloads.schedule import (
+    ACTIVE,
+    EXPIRED,
+    ids,
+    only,
+    swaps,
+    ticks,
+    turns,
+    wake_latencies,
+)
+
+BootWorkload = Callable[..., Run]
+
+CPUS = (1, 2, 4)
+CLOCKS = ("virtual", "real")
+MS = 1_000_000
+TIMESLICE = {-20: 800, -1: 420, 0: 100, 19: 5}
+
+
+@pytest.fixture
+def run_workload(boot: Callable[..., Run]) -> BootWorkload:
+    """Boots a standard workload, folded onto fewer CPUs where it has to be; the run must pass."""
+
+    def start(name: str, cpus: int, clock: str, **options: Any) -> Run:
+        workload = fold_cpus(load(name), cpus)
+        run = boot(workload=workload, cpus=cpus, clock=clock, timeout=300, quiet=60, **options)
+        assert run.outcome == "pass", run.verdict
+        return run
+
+    return start
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("cpus", CPUS)
+def test_equal_hogs_take_turns_of_one_slice(
+    run_workload: BootWorkload, cpus: int, clock: str
+) -> None:
+    """W1: three hogs on CPU 0; each column a tenth of a second.
+
+    hog/0  ##    ##    ##
+    hog/1    ##    ##    ##
+    hog/2      ##    ##    ##
+           swap ^     ^     ^
+    """
+    trace = run_workload("W1", cpus, clock).trace
+    hogs = ids(trace, "hog")
+    rotations = list(swaps(trace, 0))
+    assert len(rotations) >= 3
+    for rotation in rotations:
+        assert [event.number("task") for event in rotation] == hogs
+        assert all(event.number("slice") == TIMESLICE[0] for event in rotation)
+    used = ticks(trace)
+    assert max(used[hog] for hog in hogs) - min(used[hog] for hog in hogs) <= TIMESLICE[0]
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("cpus", CPUS)
+def test_nice_gives_slices_of_800_420_100_and_5(
+    run_workload: BootWorkload, cpus: int, clock: str
+) -> None:
+    """W2: a rotation lasts 1,325 ticks, and the arrays swap only when all four have expired."""
+    trace = run_workload("W2", cpus, clock).trace
+    slice_of = {
+        event.number("task"): TIMESLICE[event.number("nice")]
+        for event in trace.of("task_new")
+        if event.number("policy") == 0
+    }
+    assert sorted(slice_of.values()) == [5, 100, 420, 800]
+    for event in trace.of("expire"):
+        assert event.number("slice") == slice_of[event.number("task")]
+        assert event.number("to") == EXPIRED
+    rotations = list(swaps(trace, 0))
+    assert rotations
+    for rotation in rotations:
+        assert sorted(event.number("task") for event in rotation) == sorted(slice_of)
+    assert_ticks_between_expiries(trace.of("expire"), trace.of("account"), slice_of)
+
+
+def assert_ticks_between_expiries(expiries: Any, accounts: Any, slice_of: dict[int, int]) -> None:
+    """Between two of its expiries every task was accounted exactly one slice of ticks."""
+    seqs: dict[int, list[int]] = {task: [] for task in slice_of}
+    for event in expiries:
+        seqs[event.number("task")].append(event.seq)
+    counted = [(event.number("task"), event.seq) for event in accounts]
+    for task, ends in seqs.items():
+        for first, second in pairwise(ends):
+            used = sum(1 for other, seq in counted if other == task and first < seq < second)
+            assert used == slice_of[task]
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("cpus", CPUS)
+def test_tasks_that_wake_each_other_lose_no_wakeup(
+    run_workload: BootWorkload, cpus: int, clock: str
+) -> None:
+    """W3: wake-ups race with each other and with the target's way to sleep."""
+    trace = run_workload("W3", cpus, clock).trace
+    woken = list(trace.of("activate"))
+    assert len(woken) > 50
+    tasks = {event.number("task") for event in woken}
+    assert len(tasks) >= 2
+    for task in tasks:
+        assert len(wake_latencies(trace, task)) > 10
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("cpus", CPUS)
+def test_a_better_priority_preempts_and_an_equal_one_does_not(
+    run_workload: BootWorkload, cpus: int, clock: str
+) -> None:
+    """W6: tasks at the levels around the words of the priority bitmap."""
+    trace = run_workload("W6", cpus, clock).trace
+    levels = {event.number("prio") for event in trace.of("pick")}
+    assert levels >= {0, 63, 64, 65, 99, 100, 127, 128, 139}
+    started = {event.number("task") for event in trace.of("start")}
+    assert started <= {event.number("next") for event in trace.of("switch")}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("cpus", CPUS)
+def test_forks_and_exits_keep_the_books(run_workload: BootWorkload, cpus: int, clock: str) -> None:
+    """W9: every child runs before its parent goes on, ends once, and is freed late and once."""
+    trace = run_workload("W9", cpus, clock).trace
+    forked = [event.number("child") for event in trace.of("fork")]
+    assert len(forked) > 20
+    exits = {event.seq: event.number("task") for event in trace.of("exit")}
+    assert len(exits) > 20
+    ended: dict[int, int] = {}
+    for event in trace.events:
+        if event.name == "exit":
+            ended[event.number("task")] = event.ns
+        elif event.name == "task_free":
+            assert event.ns - ended.pop(event.number("task")) >= 99 * MS
+    assert_children_run_first(trace.events)
+
+
+def assert_children_run_first(events: Any) -> None:
+    """After a fork on a CPU, the next task that gets it is the child, or a better one."""
+    child_of: dict[int, int] = {}
+    for event in events:
+        if event.name == "wake_new" and not event.number("clone_vm"):
+            if event.number("rq") == event.cpu:
+                child_of[event.cpu] = event.number("task")
+        elif event.name == "enqueue":
+            child_of.pop(event.number("rq"), None) if event.number("at") != 2 else None
+        elif event.name == "switch" and event.cpu in child_of:
+            assert event.number("next") == child_of.pop(event.cpu)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_a_halted_cpu_wakes_far_below_a_tick(run_workload: BootWorkload, clock: str) -> None:
+    """W10: 250 wake-ups of a task on a halted CPU."""
+    trace = run_workload("W10", 2, clock).trace
+    latencies = wake_latencies(trace, only(trace, "sleeper"))
+    assert len(latencies) >= 240
+    if clock == "virtual":
+        assert max(latencies) < MS // 10
+    else:
+        # The host may take its time now and then; a lost interrupt would cost a tick every time.
+        assert sorted(latencies)[len(latencies) // 2] < MS // 2
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("cpus", CPUS)
+def test_an_interactive_task_returns_to_the_active_array(
+    run_workload: BootWorkload, cpus: int, clock: str
+) -> None:
+    """W11: the sleeper's slices end into the active array, the hogs' into the expired one."""
+    trace = run_workload("W11", cpus, clock).trace
+    interactive, hogs = only(trace, "interactive"), ids(trace, "hog")
+    ends: dict[int, list[int]] = {task: [] for task in (interactive, *hogs)}
+    for event in trace.of("expire"):
+        ends[event.number("task")].append(event.number("to"))
+    assert ACTIVE in ends[interactive]
+    assert all(set(ends[hog]) == {EXPIRED} for hog in hogs)
+    assert min(event.number("prio") for event in trace.of("pick")) < 120
+
+
+def test_the_same_seed_gives_the_same_schedule(run_workload: BootWorkload) -> None:
+    """A workload's log under the virtual clock is the same byte for byte."""
+    logs = {run_workload("W3", 2, "virtual").log for _ in range(5)}
+    assert len(logs) == 1
+
+
+def test_turns_cover_the_time(run_workload: BootWorkload) -> None:
+    """The turns on a CPU follow each other without a gap, and the hogs have nearly all of it."""
+    trace = run_workload("W1", 1, "virtual").trace
+    had = turns(trace, 0)
+    assert all(first.end == second.start for first, second in pairwise(had))
+    hogs = set(ids(trace, "hog"))
+    busy = sum(turn.end - turn.start for turn in had if turn.task in hogs)
+    assert busy > 0.95 * (had[-1].end - had[0].start)
