@@ -65,6 +65,54 @@ def test_two_cpu_pull_law() -> None:
             assert (group is None) == (expected == 0)
 
 
+def imbalance_step_by_step(theirs: int, ours: int, bp: int, tp: int) -> int:
+    """Fact sheet A13 steps 2 to 6 by the letter, for two CPUs of these loads and powers."""
+    max_load, this_load = 128 * theirs // bp, 128 * ours // tp
+    if max_load == 0 or this_load >= max_load:
+        return 0
+    avg = 128 * (theirs + ours) // (bp + tp)
+    if this_load >= avg or 100 * max_load <= 125 * this_load:
+        return 0
+    imb = min(max_load - avg, avg - this_load) * min(bp, tp) // 128
+    if imb >= 127:
+        return (imb + 1) // 128
+    if max_load - this_load >= 256:
+        return 1
+    now = (bp * min(128, max_load) + tp * min(128, this_load)) // 128
+    t = 16384 // bp
+    mv = bp * min(128, max_load - t) if max_load > t else 0
+    t = min(16384 // tp, max_load)
+    mv = (mv + tp * min(128, this_load + t)) // 128
+    return 0 if mv < now + 16 else 1
+
+
+@pytest.mark.parametrize("bp", [64, 128, 140, 280, 512])
+@pytest.mark.parametrize("tp", [64, 128, 140, 280, 512])
+def test_small_imbalances_and_unequal_powers(bp: int, tp: int) -> None:
+    """The golden vectors hardly ever end in step 5; here every second case does."""
+    sd = Domain(CPU, 0b11, (Group(0b01, tp), Group(0b10, bp)))
+    for theirs in range(0, 4 * bp, 3):
+        for ours in (0, 1, 127, 250):
+            reads = [LoadRead(ours, 0), LoadRead(theirs, 99)]
+            _, imbalance = find_busiest_group(sd, 0, NOT_IDLE, reads.__getitem__)
+            expected = imbalance_step_by_step(theirs, ours, bp, tp)
+            assert imbalance == expected, f"load {theirs} there, {ours} here"
+
+
+@pytest.mark.parametrize(("theirs", "tasks"), [(143, 0), (144, 1), (255, 1), (382, 1), (510, 2)])
+def test_an_idle_cpu_takes_a_task_for_an_eighth_of_a_cpu(theirs: int, tasks: int) -> None:
+    (sd,) = build_domains(flat(2).levels(), 0)
+    reads = [LoadRead(0, 0), LoadRead(theirs, 99)]
+    assert find_busiest_group(sd, 0, NOT_IDLE, reads.__getitem__)[1] == tasks
+
+
+def test_the_smallest_load_is_enough_to_be_the_busiest_queue() -> None:
+    assert find_busiest_queue(Group(0b11, 256), [LoadRead(0, 1), LoadRead(1, 1)].__getitem__) == 1
+    assert (
+        find_busiest_queue(Group(0b11, 256), [LoadRead(9, 0), LoadRead(0, 1)].__getitem__) is None
+    )
+
+
 ALL_TYPES = (SCHED_IDLE, NOT_IDLE, NEWLY_IDLE)
 
 
@@ -166,7 +214,10 @@ def test_balanced_backs_off_beyond_the_maximum_and_keeps_failures() -> None:
     assert (sd.balance_interval, sd.nr_balance_failed) == (6, 2)
     assert pull(rqs, 0) == 0
     assert sd.balance_interval == 6
-    assert sd.stats.lb[NOT_IDLE].lb_nobusyg == 2
+    sd.balance_interval = 4
+    assert pull(rqs, 0) == 0
+    assert sd.balance_interval == 4
+    assert sd.stats.lb[NOT_IDLE].lb_nobusyg == 3
 
 
 def test_the_own_queue_as_busiest_is_counted_only_by_newidle() -> None:
@@ -184,6 +235,16 @@ def test_the_own_queue_as_busiest_is_counted_only_by_newidle() -> None:
     newidle = load_balance_newidle(rqs[0], rqs, sd, 0, lambda _: next(reads))
     assert newidle.search.found is Found.SELF
     assert sd.stats.lb[NEWLY_IDLE].lb_nobusyq == 1
+
+
+def test_a_load_that_is_gone_when_read_again_counts_as_no_queue() -> None:
+    rqs = loaded(0, 0)
+    (sd,) = rqs[0].domains
+    reads = iter([LoadRead(0, 0), LoadRead(512, 4), LoadRead(0, 0)])
+    attempt = load_balance(rqs[0], rqs, sd, NOT_IDLE, 0, lambda _: next(reads))
+    assert attempt.search.found is Found.NO_QUEUE
+    stats = sd.stats.lb[NOT_IDLE]
+    assert (stats.lb_cnt, stats.lb_nobusyq, stats.lb_nobusyg, stats.lb_failed) == (1, 1, 0, 0)
 
 
 def test_failing_too_often_asks_for_active_balancing_once() -> None:
