@@ -115,7 +115,7 @@ def _check(item: Code, template: Template, expected: Expected) -> None:
     if template.mnemonic == "nop" and item.request[1].startswith("xchg "):
         registers.update(expected.registers)  # of a register with itself
     if not template.mnemonic or not registers.issuperset(expected.registers):
-        missing = ", ".join(set(expected.registers) - registers)
+        missing = ", ".join(sorted(set(expected.registers) - registers))
         raise _wrong(item, f"register {missing}" if missing else "the whole instruction")
     if expected.memory is not None:
         found = [operand for operand in template.operands if operand[0] == "m"]

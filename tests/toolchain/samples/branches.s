@@ -1,6 +1,8 @@
 .intel_syntax noprefix
 # Branches at the limits of their short form, to every kind of symbol.
 .extern imported
+.extern concealed
+.hidden concealed
 .globl visible
 .weak replaceable
 .hidden private_global
@@ -19,6 +21,7 @@ visible:
     jmp imported
     jne imported
     call imported
+    call concealed
     jmp elsewhere
     call elsewhere
     lea rax, [rip + visible]
