@@ -27,7 +27,7 @@ def schedule(
     prev.state = state_of(state)
     if prev is rq.idle and state:
         raise LawBrokenError(Law.S9, f"the idle task of CPU {cpu} is in state {state}")
-    world.contexts[cpu].ticks_asked = 0
+    world.contexts[cpu].asked = False
     departure = put_prev(rq, now, preempt=bool(preempt))
     decision = decide(rq, now)
     next = decision.next
@@ -50,6 +50,7 @@ def resched(world: World, cpu: int, task: int, rq: int, was: int, polling: int, 
         raise LawBrokenError(Law.P7, f"task {task} polls, and is not an idle task")
     due = int(not was and not polling and rq != cpu)
     expect(Law.P7, f"the interrupt to CPU {rq}", ipi, due)
+    world.ask(rq)
 
 
 def yield_(world: World, cpu: int, task: int) -> None:

@@ -20,7 +20,10 @@ def account(world: World, cpu: int, task: int, now: int, jiffies: int, slice: in
     if p.array is rq.active:
         # Otherwise it was read without the lock, and does not matter.
         expect(Law.P10, f"the slice left to task {task}", slice, p.time_slice)
+    asked = p.need_resched
     tick = scheduler_tick(rq, Now(now, jiffies), world.nr_cpus)
+    if p.need_resched and not asked:
+        world.ask(cpu)
     if tick.action in _SLICE_ENDS:
         _predict_expire(world, cpu, tick.action, jiffies)
 
@@ -44,11 +47,8 @@ def tick(world: World, cpu: int, n: int) -> None:
         world.ticks = n
         world.jiffies = max(world.jiffies, n)
     context = world.contexts[cpu]
-    if not world.rqs[cpu].curr.need_resched:
-        context.ticks_asked = 0
-        return
     context.ticks_asked += 1
-    if context.ticks_asked > _TICKS_TO_RESCHEDULE:
+    if context.asked and context.ticks_asked > _TICKS_TO_RESCHEDULE:
         raise LawBrokenError(
             Law.P8, f"CPU {cpu} was asked to reschedule {_TICKS_TO_RESCHEDULE} ticks ago"
         )

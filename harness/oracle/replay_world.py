@@ -69,8 +69,10 @@ class CpuContext:
     """The last that this CPU read."""
     ns: int = 0
     """Time of its last event that is not about locks."""
+    asked: bool = False
+    """Whether it was asked to reschedule: the log said so, or its own tick or fork did it."""
     ticks_asked: int = 0
-    """Ticks taken since this CPU was asked to reschedule."""
+    """Ticks taken since then."""
     operations: int = 0
     """Operations on its run queue since its structure was checked."""
 
@@ -157,6 +159,12 @@ class World:
             raise LawBrokenError(Law.P16, f"CPU {cpu} reads jiffies {jiffies}, {due} is due")
         context.jiffies = jiffies
         self.jiffies = max(self.jiffies, jiffies)
+
+    def ask(self, cpu: int) -> None:
+        """A CPU is to reschedule, and nothing may keep it from that for long."""
+        context = self.contexts[cpu]
+        if not context.asked:
+            context.asked, context.ticks_asked = True, 0
 
     def predict(self, name: str, *values: Value | None) -> None:
         """An event must follow, after those that were predicted before."""
