@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ _FLAGS = {"a": ALLOC, "w": WRITE, "x": EXEC, "M": MERGE, "S": STRINGS}
 _KINDS = {"progbits", "nobits", "note"}
 _SYMBOL_TYPES = {"function", "object", "notype", "common", "tls_object"}
 MAX_FILL = 1 << 30
+_ASSIGNED = re.compile(r"\s*([A-Za-z_.$][\w.$]*)\s*,")
 
 
 def _names(assembler: Assembler, line: Line, start: int) -> list[Symbol]:
@@ -109,11 +111,10 @@ def _size(assembler: Assembler, line: Line, start: int) -> None:
 
 def _assign(once: bool) -> Handler:
     def handler(assembler: Assembler, line: Line, start: int) -> None:
-        tokens = tokenize(line, start)
-        if len(tokens) < 3 or tokens[0].kind != "name" or tokens[1].value != ",":
+        match = _ASSIGNED.match(line.text, start)
+        if match is None:
             raise AsmError("write .equ name, expression", line, start)
-        name = tokens[0]
-        assembler.assign(str(name.value), line, name.column, tokens[1].column + 1, once)
+        assembler.assign(match[1], line, match.start(1), match.end(), once)
 
     return handler
 
