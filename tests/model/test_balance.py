@@ -197,7 +197,8 @@ def test_load_balance_moves_and_resets() -> None:
     rqs = loaded(2, 6)
     (sd,) = rqs[0].domains
     sd.nr_balance_failed, sd.balance_interval = 2, 4
-    assert pull(rqs, 0) == 2
+    attempt = load_balance(rqs[0], rqs, sd, NOT_IDLE, 0)
+    assert len(attempt.move.pulls) == 2 and not attempt.kick
     assert lengths(rqs) == [4, 4]
     assert (sd.nr_balance_failed, sd.balance_interval) == (0, 1)
     stats = sd.stats.lb[NOT_IDLE]
@@ -248,15 +249,15 @@ def test_a_load_that_is_gone_when_read_again_counts_as_no_queue() -> None:
 
 
 def test_failing_too_often_asks_for_active_balancing_once() -> None:
-    rqs = loaded(1, 4)
-    for p in rqs[1].active.tasks():
-        p.cpus_allowed = 0b10
-    (sd,) = rqs[0].domains
+    rqs = loaded(4, 1)
+    for p in rqs[0].active.tasks():
+        p.cpus_allowed = 0b01
+    (sd,) = rqs[1].domains
     kicks = []
     for _ in range(8):
-        kicks.append(load_balance(rqs[0], rqs, sd, NOT_IDLE, 0).kick)
+        kicks.append(load_balance(rqs[1], rqs, sd, NOT_IDLE, 0).kick)
     assert kicks == [False, False, False, True, False, False, False, False]
-    assert rqs[1].active_balance and rqs[1].push_cpu == 0
+    assert rqs[0].active_balance and rqs[0].push_cpu == 1
     assert sd.nr_balance_failed == 2, "reset to 1 at the fourth and the seventh failure"
     assert sd.balance_interval == 4
     assert sd.stats.lb[NOT_IDLE].lb_failed == 8
@@ -300,6 +301,8 @@ def test_intervals_busy_and_idle() -> None:
     assert due_at(sd, NOT_IDLE, 0, 200) == [64, 128, 192]
     sd.last_balance, sd.balance_interval = 0, 4
     assert due_at(sd, SCHED_IDLE, 0, 20) == [4, 8, 12, 16]
+    sd.last_balance, sd.balance_interval = 0, 1
+    assert due_at(sd, SCHED_IDLE, 0, 6) == [1, 2, 3, 4, 5]
 
 
 def test_the_offset_of_a_cpu_is_caught_up_tick_by_tick() -> None:
