@@ -8,7 +8,7 @@
     with boot(monitor=1) as run:            # a live guest
         run.console.expect("sched> ")
         run.console.sendline("quit")
-    assert run.passed
+        assert run.passed                   # waits for the end; leaving the block ends the guest
 
     run = boot(workload="W1", cpus=1)       # tasks to schedule, by name, file or value
 """
