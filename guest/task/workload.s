@@ -120,13 +120,28 @@ workload_check_machine:
     xor ecx, ecx
 .mask:
     cmp ecx, dword ptr [rbx + wl.mask_count]
-    jae .done
+    jae .masks_done
     test qword ptr [rdi], rax
-    jz .offline
+    jz .mask_offline
     add rdi, WL_MASK_SIZE
     inc ecx
     jmp .mask
-.done:
+.masks_done:
+    mov rdi, qword ptr [rip + workload_tasks]
+    xor ecx, ecx
+.task:
+    test qword ptr [rdi + wltask.affinity], rax
+    jz .task_offline
+    movzx edx, word ptr [rdi + wltask.start_cpu]
+    cmp edx, WL_CPU_ANY
+    je .next_task
+    cmp rdx, qword ptr [rip + cpu_count]
+    jae .start_offline
+.next_task:
+    add rdi, wltask.size
+    inc ecx
+    cmp ecx, dword ptr [rbx + wl.task_count]
+    jb .task
     UNFRAME
     ret
 .few:
@@ -134,8 +149,15 @@ workload_check_machine:
     mov rdx, qword ptr [rip + cpu_count]
     PRINT "REFUSED workload: CPUs online: expected at least %u, found %u\n", rsi, rdx
     call refuse
-.offline:
+.mask_offline:
     PRINT "REFUSED workload: CPU set %u: expected a CPU that is online, found none\n", rcx
+    call refuse
+.task_offline:
+    PRINT "REFUSED workload: task %u: affinity: expected a CPU that is online, found none\n", rcx
+    call refuse
+.start_offline:
+    mov rsi, rcx
+    PRINT "REFUSED workload: task %u: start CPU: expected one that is online, found %u\n", rsi, rdx
     call refuse
 END workload_check_machine
 
@@ -197,13 +219,11 @@ END workload_create
 #   irq: any
 PRIVATE workload_choose_cpu
 workload_choose_cpu:
-    FRAME
-    mov rcx, qword ptr [r12 + wltask.affinity]
-    and rcx, qword ptr [rip + workload_online]
-    jz .offline
     movzx eax, word ptr [r12 + wltask.start_cpu]
     cmp eax, WL_CPU_ANY
-    jne .given
+    jne .chosen
+    mov rcx, qword ptr [r12 + wltask.affinity]
+    and rcx, qword ptr [rip + workload_online]
     xor esi, esi                        # how many CPUs there are to choose from
     mov rax, rcx
 .count:
@@ -220,20 +240,8 @@ workload_choose_cpu:
     jc .chosen
     btr rcx, rax
     jmp .skip
-.given:
-    cmp rax, qword ptr [rip + cpu_count]
-    jae .start_offline
 .chosen:
-    UNFRAME
     ret
-.offline:
-    PRINT "REFUSED workload: task %u: affinity: expected a CPU that is online, found none\n", rbx
-    call refuse
-.start_offline:
-    mov rsi, rbx
-    mov rdx, rax
-    PRINT "REFUSED workload: task %u: start CPU: expected one that is online, found %u\n", rsi, rdx
-    call refuse
 END workload_choose_cpu
 
 # workload_done() -> eax = 1 when the workload's time is over or every task of it has ended.

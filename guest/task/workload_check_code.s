@@ -176,13 +176,13 @@ check_operand:
     mov r9d, dword ptr [rbx + wl.task_count]
     mov ecx, dword ptr [r15 + wlinstr.c]
     sub r9, rcx
-    RANGE "operand b, tasks from c on,", rax, 1, r9
+    RANGE "operand b (tasks from c on)", rax, 1, r9
     call check_templates
     RANGE "templates among the tasks that it names", rax, 0, 0
     jmp .done
 .self:
     movzx eax, word ptr [r15 + wlinstr.b]
-    RANGE "operand b, for the task itself,", rax, 1, 1
+    RANGE "operand b (for the task itself)", rax, 1, 1
 .done:
     UNFRAME
     ret
