@@ -22,7 +22,9 @@ from harness.boot import WORKLOAD_PARAMS, Run, build_id_of, default_image, workl
 from harness.machine import Clock, ConfigError, Ending, MachineConfig
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
+from harness.report.lanes import Selection, event_list, lanes
 from harness.report.summary import cpu_rows, cpu_table
+from harness.report.timeline import timeline
 from harness.toolchain.build import BuildError
 from harness.trace.parser import parse_file
 from harness.trace.trace import Trace
@@ -204,8 +206,65 @@ def check(
     build_id = None if image is None else build_id_of(image)
     verdict = judge(trace, build_id=build_id, cpus=smp)
     _show_verdict(verdict)
+    for story in verdict.stories:
+        _out.print(f"\n{story}", markup=False, soft_wrap=True)
     _show_cpus(trace)
     raise typer.Exit(0 if verdict.passed else NOT_PASSED)
+
+
+@app.command()
+def show(
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG",
+            help="A serial log, as --keep-log saves it.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ],
+    cpu: Annotated[
+        list[int] | None, typer.Option("--cpu", metavar="N", help="Only this CPU; repeat.")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="NAME", help="Only this task or group of tasks; repeat."),
+    ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option("--event", metavar="NAME", help="Mark or list only this event; repeat."),
+    ] = None,
+    start: Annotated[
+        int | None, typer.Option("--from", metavar="NS", help="Begin at this guest time.")
+    ] = None,
+    end: Annotated[
+        int | None, typer.Option("--to", metavar="NS", help="End at this guest time.")
+    ] = None,
+    as_list: Annotated[
+        bool, typer.Option("--list", help="The events one by one instead of lanes.")
+    ] = False,
+) -> None:
+    """Show who ran when: a lane for each CPU, a letter for each task.
+
+    Below a lane: w where a task was woken onto the CPU, i where an interrupt came, x where a
+    slice ended.
+    """
+    trace = parse_file(log)
+    for name in event or []:
+        if not any(name == known.name for known in VOCABULARY):
+            _stop(f"there is no event {name!r}; `harness events` lists them", BAD_INPUT)
+    for name in task or []:
+        if not any(known.called(name) for known in timeline(trace).tasks()):
+            _stop(f"the log has no task {name!r}", BAD_INPUT)
+    wanted = Selection(
+        frozenset(cpu or ()), frozenset(task or ()), frozenset(event or ()), start, end
+    )
+    if as_list:
+        for line in event_list(trace, wanted):
+            _out.print(line, markup=False, soft_wrap=True)
+    else:
+        _out.print(lanes(trace, wanted))
 
 
 @app.command()

@@ -18,7 +18,7 @@ CPUs without a lock comes with the operation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.model.checks import check_runqueue, check_system
@@ -39,6 +39,9 @@ from harness.trace.trace import Trace
 
 POLICY = "o1"
 """The policy, as ``hello`` names it, whose logs can be replayed."""
+
+MAX_CPUS, MIN_HZ = 1024, 10
+"""What the model of a flat machine can be built for."""
 
 CHECK_EVERY = 128
 """Operations of a CPU between two checks of its run queue's structure."""
@@ -203,24 +206,13 @@ def replay(
     hello = trace.hello
     if hello is None or hello.word("policy") != POLICY:
         return None
-    run = Replay(
-        topology or flat(hello.number("cpus")), hello.number("hz"), check_every=check_every
-    )
+    cpus, hz = hello.number("cpus"), hello.number("hz")
+    if cpus > MAX_CPUS or hz < MIN_HZ:
+        words = f"{cpus} CPUs, at most {MAX_CPUS}, at {hz} Hz, at least {MIN_HZ}"
+        return Divergence(Law.S10.value, hello, words)
+    run = Replay(topology or flat(cpus), hz, check_every=check_every)
     for event in trace.events:
         divergence = run.feed(event)
         if divergence is not None:
             return divergence
     return run.finish(trace.events[-1])
-
-
-def violations(trace: Trace) -> Iterator[Divergence]:
-    """At most one: after the first difference nothing can be concluded."""
-    divergence = replay(trace)
-    if divergence is not None:
-        yield divergence
-
-
-def before(trace: Trace, event: Event, count: int) -> Sequence[Event]:
-    """The last events before one, on its CPU."""
-    earlier = [e for e in trace.events if e.cpu == event.cpu and e.seq < event.seq]
-    return earlier[-count:]

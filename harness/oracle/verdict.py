@@ -12,7 +12,7 @@ triple-fault   QEMU saw one
 reset          QEMU saw one, or exited with 0: no guest can say "pass" that way
 hang           silence, or the time is over and no CPU can ever wake
 timeout        the time is over
-violation      a rule is broken (asked only of a sound log)
+violation      a rule is broken, or the replay differs (asked only of a sound log)
 fail           a failed self-test, a refusal, ``result=fail``, the exit status of a failure or an
                unknown one, missing CPUs, an unmet expectation (the last two only of a sound log)
 lost-log       any damage, or more output than allowed
@@ -31,6 +31,8 @@ from itertools import islice
 
 from harness.machine.result import Ending, MachineResult
 from harness.oracle.outcome import Outcome
+from harness.oracle.replay import replay
+from harness.oracle.replay_report import story
 from harness.oracle.rules import RULES, Rule
 from harness.trace.trace import Trace
 
@@ -47,6 +49,8 @@ class Finding:
 
     outcome: Outcome
     reason: str
+    story: str = ""
+    """What led to it, in as many lines as that takes; empty where there is nothing to tell."""
 
     def __str__(self) -> str:
         return f"{self.outcome.value}: {self.reason}"
@@ -89,6 +93,11 @@ class Verdict:
         """What else is wrong, worst first."""
         return tuple(str(finding) for finding in self.findings[1:])
 
+    @property
+    def stories(self) -> tuple[str, ...]:
+        """What led to the findings, those that have a story, worst first."""
+        return tuple(finding.story for finding in self.findings if finding.story)
+
     def __repr__(self) -> str:
         return f"<{self.outcome.value}: {self.reason}>"
 
@@ -112,7 +121,8 @@ def judge(
 
     A pass needs all of: the agreed exit status; an undamaged log from ``hello`` to ``end`` with
     matching counts, gap-free ``seq`` and right checksums; ``build_id`` in ``hello``; events of
-    each of ``cpus`` CPUs; no failure marker; no broken rule; every expectation met.
+    each of ``cpus`` CPUs; no failure marker; no broken rule; no decision that the model would not
+    have taken, where the policy has one; every expectation met.
 
     ``machine`` is ``None`` for a log that was saved: then, and without ``build_id``, the verdict
     says what remains unproven.  Without ``cpus``, ``hello`` says how many CPUs to look for.
@@ -127,6 +137,7 @@ def judge(
     if trace.sound:
         findings += _cpus(trace, cpus)
         findings += _violations(trace, rules)
+        findings += _replayed(trace)
         findings += _unmet(trace, expectations)
     findings.sort(key=lambda finding: finding.outcome.rank)
     unproven = []
@@ -241,6 +252,13 @@ def _violations(trace: Trace, rules: Iterable[Rule]) -> Iterator[Finding]:
     for rule in rules:
         for violation in islice(rule.violations(trace), _SHOWN):
             yield Finding(Outcome.VIOLATION, str(violation))
+
+
+def _replayed(trace: Trace) -> Iterator[Finding]:
+    """The first decision in which a log of policy ``o1`` differs from the model."""
+    difference = replay(trace)
+    if difference is not None:
+        yield Finding(Outcome.VIOLATION, str(difference), story(trace, difference))
 
 
 def _unmet(trace: Trace, expectations: Iterable[Expectation]) -> Iterator[Finding]:

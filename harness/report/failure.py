@@ -39,6 +39,9 @@ def _symbols_of(path: Path) -> Iterator[_Symbolizer]:
 
 def _lines(run: Run, symbolize: _Symbolizer, tail: int) -> Iterator[str]:
     yield str(run.verdict)
+    for story in run.verdict.stories:
+        yield ""
+        yield story
     for panic in run.trace.panics:
         yield ""
         yield from _panic(panic, symbolize)

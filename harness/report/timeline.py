@@ -46,6 +46,13 @@ class Timeline:
     start: int = 0
     end: int = 0
 
+    def tasks(self) -> Iterator[TaskName]:
+        """Every task that ran or that an event is about, some of them several times."""
+        for turns in self.turns.values():
+            yield from (turn.task for turn in turns)
+        for named in self.about.values():
+            yield from named.values()
+
 
 def timeline(trace: Trace) -> Timeline:
     """Read a log. Before its first switch a CPU runs its idle task, whose number is the CPU's."""

@@ -175,7 +175,7 @@ def test_lanes_fill_their_columns_whatever_the_window(width: int, start: int, le
     text = printed(SMALL, Selection(start=start, end=start + length), width=width)
     lane = next(line for line in text.splitlines() if line.startswith("CPU 0 "))[6:]
     assert len(lane) == min(width - 6, length, 40 * MS - start)
-    assert set(lane) <= set("AB.")
+    assert set(lane) <= set("ABC.")
 
 
 @pytest.mark.parametrize(
