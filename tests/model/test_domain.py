@@ -54,6 +54,11 @@ def test_two_packages_of_two_threads() -> None:
     ]
 
 
+def test_every_thread_adds_a_tenth() -> None:
+    _, outer = build_domains(Topology(sockets=2, threads=4).levels(), 0)
+    assert [group.cpu_power for group in outer.groups] == [166, 166]
+
+
 def test_two_nodes_of_two_cores_of_two_threads() -> None:
     assert shape(Topology(nodes=2, cores=2, threads=2), 5) == [
         ("SIBLING", 0x30, [(0x20, 128), (0x10, 128)]),

@@ -105,6 +105,7 @@ def slept(ms: int, **fields: Any) -> Task:
 def test_sleep_counts_tenfold_without_bonus_and_once_with_all() -> None:
     assert slept(10).sleep_avg == 100 * MS
     assert slept(10, sleep_avg=with_bonus(7)).sleep_avg == with_bonus(7) + 30 * MS
+    assert slept(10, sleep_avg=with_bonus(9)).sleep_avg == with_bonus(9) + 10 * MS
     assert slept(10, sleep_avg=with_bonus(10) - 1).sleep_avg == NS_MAX
     assert slept(0).sleep_avg == 0
 
