@@ -93,6 +93,9 @@ wait_sleep:
     mov dword ptr [rax + task.state], r13d
     lea rdi, [rbx + wait_queue.lock]
     call spin_unlock
+    # The most delicate moment: asleep by its state, but still queued and running. Under the virtual
+    # clock `pause` lets the other CPUs go on right here; otherwise they hardly ever would.
+    pause
     call schedule
     # The waker lets go of the lock when it is through with this task, which therefore cannot
     # end under its hands.

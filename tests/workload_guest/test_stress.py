@@ -205,3 +205,25 @@ def test_more_tasks_than_the_workload_asks_for(run_tasks: RunTasks) -> None:
     assert len(seen.ids("child")) == 300
     with pytest.raises(AssertionError, match="raise the boot parameter tasks"):
         run_tasks(forks)
+
+
+def test_wake_ups_meet_tasks_on_their_way_to_sleep(run_tasks: RunTasks) -> None:
+    """Two tasks wake each other after times that drift: some wake-ups find their task asleep by
+    its state but queued still.
+    """
+    times = "".join(
+        f"          - spin: {us}us\n          - wake: NAME\n          - block\n"
+        for us in (29, 30, 31, 33, 36, 40, 45, 51)
+    )
+    seen = run_tasks(
+        "duration: 300 ticks\n"
+        "tasks:\n"
+        "  ping:\n    cpus: 0\n    program:\n      - forever:\n"
+        + times.replace("NAME", "pong")
+        + "  pong:\n    cpus: 1\n    program:\n      - forever:\n          - spin: 33us\n"
+        "          - wake: ping\n          - block\n",
+        cpus=2,
+    )
+    found = [event.number("queued") for event in seen.every("wake")]
+    assert found.count(0) > 50
+    assert found.count(1) > 5
