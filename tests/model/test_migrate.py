@@ -231,12 +231,14 @@ def test_carrying_out_a_request() -> None:
     src, dst, _ = two_cpus(normal(1), p)
     dst.timestamp_last_tick = LAST_TICK + 3
     now = Now(LAST_TICK + 10, 50)
+    p.timestamp, before = now.ns, p.sleep_avg
     assert carry_out(p, src, dst, now, online=0b01) is Migration.OFFLINE
     p.cpus_allowed = 0b01
     assert carry_out(p, src, dst, now, online=0b11) is Migration.NOT_ALLOWED
     p.cpus_allowed = 0b10
     assert carry_out(p, src, dst, now, online=0b11) is Migration.MOVED
     assert (p.cpu, p.array, p.timestamp) == (1, dst.active, LAST_TICK + 13)
+    assert p.sleep_avg == before, "no time passed on either clock"
     assert dst.idle.need_resched
     assert carry_out(p, src, dst, now, online=0b11) is Migration.GONE
     assert check_system([src, dst], [p, *src.active.tasks()]) == []
