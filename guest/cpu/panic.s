@@ -12,6 +12,7 @@
 .include "print.inc"
 
 .extern console_break_lock
+.extern lapic_send
 .extern trace_drain
 .extern cpu_table
 .extern task_of_guard
@@ -201,16 +202,33 @@ panic_park:
     jmp .stop
 END panic_park
 
-# panic_stop_others(): stops all other CPUs by NMI, which reaches them with interrupts off too.
-#   clobbers: rax, rcx, rdx, rsi, rdi
+# panic_stop_others(): stops all other CPUs by NMI, which reaches them with interrupts off too. Only
+# those that are online: QEMU lets an NMI wake a CPU that was never started, in real mode.
+#   clobbers: rax, rcx, rdx, rsi, rdi, r8
 #   locks: none
 #   irq: off
 PRIVATE panic_stop_others
 panic_stop_others:
-    mov eax, LAPIC_BASE
-    mov dword ptr [rax + LAPIC_ICR_HIGH], 0
-    mov dword ptr [rax + LAPIC_ICR_LOW], ICR_ALL_BUT_SELF + ICR_ASSERT + ICR_NMI
-    lea rdi, [rip + cpu_table]
+    FRAME
+    lea r8, [rip + cpu_table]
+    xor ecx, ecx
+.stop:
+    mov rdx, qword ptr [r8 + rcx * 8]
+    test rdx, rdx
+    jz .sent
+    cmp rdx, gs:[percpu.self]
+    je .sent
+    cmp dword ptr [rdx + percpu.online], 0
+    je .sent
+    mov edi, dword ptr [rdx + percpu.apic_id]
+    mov esi, ICR_ASSERT + ICR_NMI
+    call lapic_send
+.sent:
+    inc ecx
+    cmp ecx, MAX_CPUS
+    jb .stop
+
+    mov rdi, r8
     mov edx, STOP_TURNS
     xor ecx, ecx
 .cpu:
@@ -233,6 +251,7 @@ panic_stop_others:
     cmp ecx, MAX_CPUS
     jb .cpu
 .give_up:
+    UNFRAME
     ret
 END panic_stop_others
 
