@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
@@ -33,13 +34,13 @@ class Rule:
         return (Violation(self.name, event, detail) for event, detail in self.check(trace))
 
 
-def _consecutive_ticks(trace: Trace) -> Iterator[tuple[Event, str]]:
+def _consecutive(trace: Trace, name: str) -> Iterator[tuple[Event, str]]:
     seen: Counter[int] = Counter()
-    for event in trace.of("tick"):
+    for event in trace.of(name):
         due = seen[event.cpu] + 1
         seen[event.cpu] = event.number("n")
         if seen[event.cpu] != due:
-            yield event, f"tick {seen[event.cpu]} of CPU {event.cpu} where {due} is due"
+            yield event, f"{name} {seen[event.cpu]} of CPU {event.cpu} where {due} is due"
 
 
 def _cause_before_effect(trace: Trace) -> Iterator[tuple[Event, str]]:
@@ -82,7 +83,8 @@ def _truthful_summary(trace: Trace) -> Iterator[tuple[Event, str]]:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("T1 ticks of a CPU count from 1 without a gap", _consecutive_ticks),
+    Rule("T1 ticks of a CPU count from 1 without a gap", partial(_consecutive, name="tick")),
+    Rule("T2 marks of a CPU count from 1 without a gap", partial(_consecutive, name="mark")),
     Rule("I1 an interrupt arrives after it was sent", _cause_before_effect),
     Rule("C1 a CPU comes up once, under an APIC id of its own", _online_once),
     Rule("Z1 the summary of a CPU counts what it logged", _truthful_summary),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 
 SHF_WRITE, SHF_ALLOC, SHF_EXEC = 1, 2, 4
@@ -113,23 +116,25 @@ class Image:
     @cached_property
     def build_id(self) -> str:
         """The build id in lower-case hex, as the guest prints it. Raises ImageError without one."""
-        for section in self._elf.iter_sections():
-            if section["sh_type"] != "SHT_NOTE":
-                continue
-            for note in section.iter_notes():
-                if note["n_name"] == "GNU" and note["n_type"] == "NT_GNU_BUILD_ID":
-                    return str(note["n_desc"])
+        for note in self._all_notes():
+            if note["n_name"] == "GNU" and note["n_type"] == "NT_GNU_BUILD_ID":
+                return str(note["n_desc"])
         raise ImageError(f"{self.path} has no build id: link with --build-id")
 
     @cached_property
     def notes(self) -> dict[tuple[str, int | str], bytes]:
         """Contents of every note by (name, type)."""
-        found = {}
+        return {
+            (note["n_name"], note["n_type"]): bytes(note["n_descdata"])
+            for note in self._all_notes()
+        }
+
+    def _all_notes(self) -> Iterator[Any]:
         for section in self._elf.iter_sections():
             if section["sh_type"] == "SHT_NOTE":
-                for note in section.iter_notes():
-                    found[note["n_name"], note["n_type"]] = bytes(note["n_descdata"])
-        return found
+                # Kernels of other people may have damaged ones, which say nothing.
+                with contextlib.suppress(ConstructError):
+                    yield from section.iter_notes()
 
     @cached_property
     def sections(self) -> dict[str, ImageSection]:

@@ -37,7 +37,7 @@ _MARK = PREFIX.rstrip()
 _HELLO = event_type("hello")
 _END = event_type("end")
 _CLAIMS_EVENT = re.compile(rb"\d+ \d+|\d[\d ]*$|.* \*[0-9a-f]{2}$")
-_UNPRINTABLE = re.compile(rb"[^\t -~]")
+_UNPRINTABLE = re.compile(rb"[^\t\b -~]")
 
 _KIND_OF_ERROR: dict[type[GrammarError], DamageKind] = {
     BadShapeError: DamageKind.TORN_LINE,
@@ -138,8 +138,8 @@ class LogParser:
             self._harm(DamageKind.TORN_LINE, "a log line starts inside this line", body)
 
     def _keep(self, where: list[Line], body: bytes) -> None:
-        # What the user types at the monitor is echoed as it is, backspaces and all.
-        if _UNPRINTABLE.search(body) and not body.startswith(PROMPT):
+        # The monitor echoes what its user types, and takes back by a backspace what he takes back.
+        if _UNPRINTABLE.search(body):
             self._harm(DamageKind.NOT_PRINTABLE, "bytes that are not printable ASCII", body)
         self._text_bytes += len(body)
         if self._text_bytes > TEXT_LIMIT:

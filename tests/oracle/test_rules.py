@@ -30,6 +30,11 @@ def test_a_good_log_breaks_no_rule() -> None:
             "tick 1 of CPU 0 where 2 is due",
         ),
         (
+            [line("mark", 1, 0, n=1), line("mark", 2, 1, n=1), line("mark", 3, 0, n=3)],
+            "T2",
+            "mark 3 of CPU 0 where 2 is due",
+        ),
+        (
             [line("ipi_recv", 1, 2, vector=64)],
             "I1",
             "nobody has sent interrupt 0x40 to CPU 2",
