@@ -27,7 +27,7 @@ lint: setup
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m harness.toolchain.lint guest tests/guests
+	$(PYTHON) -m harness.toolchain.lint guest tests
 
 clean:
 	rm -rf build

@@ -1,6 +1,6 @@
 .intel_syntax noprefix
-# A monitor of one trick: it prompts, repeats each line it is told, and ends at one that starts with `q`.
-# A log line precedes every answer, and one follows the first prompt at once.
+# A monitor of one trick: it prompts, repeats each line it is told, and ends at one that starts with
+# `q`. A log line precedes every answer, and one follows the first prompt at once.
 .include "guest.inc"
 .equ ENTER, 10
 .equ LINE_SIZE, 256

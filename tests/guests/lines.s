@@ -1,5 +1,6 @@
 .intel_syntax noprefix
-# Writes 100,000 numbered log lines as fast as the port takes them, and so measures whether one is lost.
+# Writes 100,000 numbered log lines as fast as the port takes them, and so measures whether one is
+# lost.
 .include "guest.inc"
 .equ LINES, 100000
 

@@ -1,6 +1,6 @@
 .intel_syntax noprefix
-# Switches the machine off without a verdict, through the power-management port of the `q35` chip set
-# as QEMU's firmware sets it up.
+# Switches the machine off without a verdict, through the power-management port of the `q35` chip
+# set as QEMU's firmware sets it up.
 .include "guest.inc"
 .equ PM1A_CONTROL, 0x604
     .equ SLEEP_ENABLE_S5, 0x2000
