@@ -260,12 +260,20 @@ def test_idlest_cpu_for_a_new_program() -> None:
     assert find_idlest_cpu(p, 0, sd, loads.__getitem__) == 2
     p.cpus_allowed = 0b0011
     assert find_idlest_cpu(p, 0, sd, loads.__getitem__) == 1
-    loads[1] = LoadRead(343, 0)
-    assert find_idlest_cpu(p, 0, sd, loads.__getitem__) == 0, "343 * 112 >= 100 * 384"
-    loads[0] = LoadRead(384, 3)
-    assert find_idlest_cpu(p, 0, sd, loads.__getitem__) == 1
     p.cpus_allowed = 0
     assert find_idlest_cpu(p, 0, sd, loads.__getitem__) == 0
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cpu"), [(256, 342, 1), (256, 343, 0), (96, 200, 0), (97, 200, 1)]
+)
+def test_a_new_program_moves_for_half_the_imbalance(ours: int, theirs: int, cpu: int) -> None:
+    """Counting the program itself: theirs * 112 < (ours + 128) * 100."""
+    (sd,) = runqueues(flat(2))[0].domains
+    p = normal(1)
+    p.cpus_allowed = 0b10
+    loads = [LoadRead(ours, 9), LoadRead(theirs, 0)]
+    assert find_idlest_cpu(p, 0, sd, loads.__getitem__) == cpu
 
 
 def test_the_first_quite_idle_cpu_ends_the_search() -> None:
@@ -294,9 +302,11 @@ def test_exec_uses_the_widest_domain_and_counts() -> None:
     assert sched_migrate_task(rqs[0].curr, rqs[0], 2, online=0b1111)
     assert not sched_migrate_task(rqs[0].curr, rqs[0], 2, online=0b0011)
     assert (rqs[0].stats.sbe_cnt, rqs[0].stats.smt_cnt) == (1, 1)
+    rqs[0].nr_running = 2
+    assert sched_exec(rqs[0], read) == 2
     rqs[0].nr_running = 1
     assert sched_exec(rqs[0], read) == 0
-    assert widest.stats.sbe_attempts == 1
+    assert widest.stats.sbe_attempts == 2
 
 
 def test_two_locks_are_taken_in_ascending_order() -> None:
