@@ -407,7 +407,7 @@ sched_yield:
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     mov eax, dword ptr [r12 + task.id]
-    EVENT_AT 1, yield, rax
+    EVENT_AT 1, yield, rax, gs:[percpu.op_jiffies]
     mov r13, qword ptr [r12 + task.array]
     mov r14, qword ptr [rbx + runqueue.expired]
     call yield_count

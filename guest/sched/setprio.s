@@ -46,7 +46,7 @@ set_user_nice:
     mov eax, dword ptr [rbx + task.id]
     movsxd rcx, r13d
     sub rcx, DEFAULT_STATIC_PRIO
-    EVENT_AT 1, set_nice, rax, [r12 + runqueue.cpu], rcx
+    EVENT_AT 1, set_nice, rax, [r12 + runqueue.cpu], rcx, gs:[percpu.op_jiffies]
     mov dword ptr [rbx + task.static_prio], r13d
     cmp dword ptr [rbx + task.prio], MAX_RT_PRIO
     jb .unlock

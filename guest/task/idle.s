@@ -47,13 +47,13 @@ idle_turn:
     call monitor_poll
 .log:
     cli
+    mov rax, gs:[percpu.curr]
+    cmp dword ptr [rax + task.need_resched], 0
+    jne .schedule
     mov rdi, gs:[percpu.self]
     call trace_drain_one
     test eax, eax
     jnz .out
-    mov rax, gs:[percpu.curr]
-    cmp dword ptr [rax + task.need_resched], 0
-    jne .schedule
     cmp qword ptr gs:[percpu.call_function], 0
     jne .out
     call idle_must_poll

@@ -53,20 +53,22 @@ def resched(world: World, cpu: int, task: int, rq: int, was: int, polling: int, 
     world.ask(rq)
 
 
-def yield_(world: World, cpu: int, task: int) -> None:
+def yield_(world: World, cpu: int, task: int, jiffies: int) -> None:
     """sched_yield, up to the schedule() that it ends in."""
+    world.read_jiffies(cpu, jiffies)
     p = world.running(world.task(task).pid, cpu)
     if p.array is None:
         raise LawBrokenError(Law.S9, f"task {task} runs and is not queued")
-    sched_yield(world.rqs[cpu], world.jiffies)
+    sched_yield(world.rqs[cpu], jiffies)
 
 
-def set_nice(world: World, cpu: int, task: int, rq: int, nice: int) -> None:
+def set_nice(world: World, cpu: int, task: int, rq: int, nice: int, jiffies: int) -> None:
     """set_user_nice with a level that is a change."""
+    world.read_jiffies(cpu, jiffies)
     p = world.task(task)
     runqueue = world.home(p, rq)
     check_nice(p, nice)
-    result = set_user_nice(p, runqueue, nice, cpu, world.jiffies)
+    result = set_user_nice(p, runqueue, nice, cpu, jiffies)
     world.predict_resched(result, runqueue, cpu)
 
 

@@ -163,8 +163,8 @@ VOCABULARY: tuple[EventType, ...] = (
         "task:u parent:d rq:u",
     ),
     EventType("task_free", "an ended task's slot and stack may be used again", "task:u jiffies:u"),
-    EventType("yield", "operation: sched_yield", "task:u"),
-    EventType("set_nice", "operation: set_user_nice", "task:u rq:u nice:d"),
+    EventType("yield", "operation: sched_yield", "task:u jiffies:u"),
+    EventType("set_nice", "operation: set_user_nice", "task:u rq:u nice:d jiffies:u"),
     EventType(
         "set_policy",
         "operation: sched_setscheduler",

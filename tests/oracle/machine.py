@@ -146,7 +146,7 @@ class Machine(Kernel):
 
     def yield_(self, cpu: int) -> None:
         if p := self.running(cpu):
-            self.emit("yield", task=p.pid)
+            self.emit("yield", task=p.pid, jiffies=self.jiffies)
             sched_yield(self.rqs[cpu], self.jiffies)
             self.schedule(cpu, preempt=False)
             self.settle()
@@ -155,7 +155,7 @@ class Machine(Kernel):
         self.acting = cpu
         if p.static_prio != nice_to_prio(nice):
             rq = self.rqs[p.cpu]
-            self.emit("set_nice", task=p.pid, rq=rq.cpu, nice=nice)
+            self.emit("set_nice", task=p.pid, rq=rq.cpu, nice=nice, jiffies=self.jiffies)
             self.log_resched(set_user_nice(p, rq, nice, cpu, self.jiffies), rq)
             self.settle()
 
