@@ -9,8 +9,10 @@ What is checked, per ``.s`` and ``.inc`` file:
 * every wait loop contains ``pause`` or ``hlt``. Under QEMU's instruction-counting clock a vCPU
   that waits without either keeps all others from running; so does, less badly, real hardware.
 
-A *wait loop* is a backward jump over a body in which nothing makes progress: no arithmetic on a
-register or on memory, no string instruction, no call but to functions that merely read a clock.
+A *wait loop* is a backward jump over a body in which nothing makes progress: no string instruction,
+no arithmetic on memory, no call but to functions that merely read a clock, and no register that one
+turn hands on to the next. Where the clock is read, registers do not count: the loop waits for time
+to pass. The functions that wait loops call for their pause (`relax` and its like) must contain one.
 
 Exit status: 0 clean, 1 with one line per finding, 2 for a directory that does not exist.
 """
@@ -27,14 +29,17 @@ MAX_COLUMNS = 100
 CONTRACT = ("clobbers:", "locks:", "irq:")
 
 # fmt: off
+_COMPARES = frozenset({"bt", "cmp", "test"})
+_LOADS = frozenset({"in", "lea", "mov", "movabs", "movsx", "movsxd", "movzx", "xchg"})
 _PROGRESS = frozenset({
-    "adc", "add", "bsf", "btr", "bts", "dec", "div", "idiv", "imul", "inc", "lea", "lodsb", "loop",
-    "movsb", "movsd", "movsq", "movsw", "mul", "neg", "out", "pop", "push", "rol", "ror", "sar",
-    "sbb", "scasb", "shl", "shr", "stosb", "stosd", "stosq", "stosw", "sub", "xadd",
+    "bsf", "div", "idiv", "lodsb", "loop", "movsb", "movsd", "movsq", "movsw", "mul", "out", "pop",
+    "push", "scasb", "stosb", "stosd", "stosq", "stosw", "xadd",
 })
 # fmt: on
 _PAUSES = frozenset({"relax", "relax_spin", "idle_turn", "clock_delay"})
-_READS_ONLY = frozenset({"clock_ns", "clock_ticks", "lapic_id"})
+_CLOCKS = frozenset({"clock_ns", "clock_ticks"})
+_READS_ONLY = _CLOCKS | {"lapic_id"}
+_REGISTER = re.compile(r"\b(?:[re]?([abcd])x|([abcd])[lh]|[re]?([sd]i|[sb]p)l?|(r\d+)[dwb]?)\b")
 _LABEL = re.compile(r"([.\w]+):")
 _FUNCTION = re.compile(r"(?:PUBLIC|PRIVATE)\s+(\w+)")
 _JUMP = re.compile(r"j\w+\s+(\.?[A-Za-z_][\w.]*)$")
@@ -135,6 +140,9 @@ def _contract(path: Path, function: Function) -> Iterator[Finding]:
 
 
 def _wait_loops(path: Path, function: Function) -> Iterator[Finding]:
+    if function.name in _PAUSES and not any(_pauses(code) for _, code in function.body):
+        words = f"{function.name} is what wait loops call for their pause, and has none"
+        yield Finding(path, function.line, words)
     labels: dict[str, int] = {}
     for position, (number, code) in enumerate(function.body):
         label = _LABEL.match(code)
@@ -148,13 +156,54 @@ def _wait_loops(path: Path, function: Function) -> Iterator[Finding]:
 
 
 def _waits(loop: Sequence[str]) -> bool:
+    if any(map(_pauses, loop)):
+        return False
+    reads_clock = False
+    needed: set[str] = set()  # registers whose value comes from before this turn
+    written: set[str] = set()
     for code in loop:
-        words = [word for word in re.split(r"[\s,]+", code) if word not in ("lock", "rep", "repe")]
-        if words[0] in ("pause", "hlt") or words[0] in _PROGRESS or words[0].isupper():
+        operation, *operands = _words(code)
+        if operation == "call" and operands[0] in _READS_ONLY:
+            reads_clock |= operands[0] in _CLOCKS
+            written |= {"a", "d"}
+            continue
+        if operation == "call" or operation in _PROGRESS or operation.isupper():
             return False
-        if words[0] == "call" and (words[1] in _PAUSES or words[1] not in _READS_ONLY):
+        target, _, source = code.partition(operation)[2].partition(",")
+        if "[" in target and operation not in _LOADS | _COMPARES:
             return False
-    return True
+        reads, writes = _effect(operation, target, source)
+        needed |= reads - written
+        written |= writes
+    return reads_clock or not needed & written
+
+
+def _effect(operation: str, target: str, source: str) -> tuple[set[str], set[str]]:
+    """The registers that an instruction reads and writes."""
+    first, second = _registers(target), _registers(source)
+    if "[" in target or operation in _COMPARES or operation.startswith("j"):
+        return first | second, set()
+    if operation in _LOADS or operation.startswith("set"):
+        return second, first
+    if operation == "xor" and first == second:
+        return set(), first
+    return first | second, first
+
+
+def _registers(operand: str) -> set[str]:
+    """The registers of an operand; the parts of one register have one name."""
+    return {next(filter(None, match.groups())) for match in _REGISTER.finditer(operand)}
+
+
+def _pauses(code: str) -> bool:
+    operation, *operands = _words(code)
+    return operation in ("pause", "hlt") or (operation == "call" and operands[0] in _PAUSES)
+
+
+def _words(code: str) -> list[str]:
+    return [
+        word for word in re.split(r"[\s,]+", code) if word not in ("lock", "rep", "repe", "repne")
+    ]
 
 
 def _code(line: str) -> str:
