@@ -26,8 +26,6 @@
 .extern memory_protect_image
 .extern monitor_start
 .extern monitor_done
-.extern ipi_call_post
-.extern ipi_call_wait
 .extern param_clock
 .extern param_flood
 .extern param_hz
@@ -42,6 +40,7 @@
 .extern run_failures
 .extern sched_constants_init
 .extern selftest_run
+.extern smp_call_all
 .extern smp_copy_trampoline
 .extern smp_enter_all
 .extern smp_start_all
@@ -191,30 +190,11 @@ END main_hello
 PRIVATE main_flood
 main_flood:
     FRAME
-    push rbx
     cmp qword ptr [rip + param_flood], 0
     je .done
-    mov ebx, 1
-.post:
-    cmp rbx, qword ptr [rip + cpu_count]
-    jae .own
-    mov edi, ebx
-    lea rsi, [rip + flood_cpu]
-    call ipi_call_post
-    inc ebx
-    jmp .post
-.own:
-    call flood_cpu
-    mov ebx, 1
-.wait:
-    cmp rbx, qword ptr [rip + cpu_count]
-    jae .done
-    mov edi, ebx
-    call ipi_call_wait
-    inc ebx
-    jmp .wait
+    lea rdi, [rip + flood_cpu]
+    call smp_call_all
 .done:
-    pop rbx
     UNFRAME
     ret
 END main_flood

@@ -27,6 +27,8 @@
 .extern idle_forever
 .extern idt_load
 .extern ipi_call_on
+.extern ipi_call_post
+.extern ipi_call_wait
 .extern lapic_id
 .extern lapic_init
 .extern lapic_send
@@ -266,6 +268,53 @@ smp_call_others:
     UNFRAME
     ret
 END smp_call_others
+
+# smp_call_all(rdi = function, rsi = argument): runs it on all CPUs at the same time, this one
+# included, and waits until it has returned everywhere.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PUBLIC smp_call_all
+smp_call_all:
+    FRAME
+    push rbx
+    push r12
+    push r13
+    push r14
+    mov r12, rdi
+    mov r13, rsi
+    mov r14d, gs:[percpu.cpu]
+    xor ebx, ebx
+.post:
+    cmp ebx, r14d
+    je .posted
+    mov edi, ebx
+    mov rsi, r12
+    mov rdx, r13
+    call ipi_call_post
+.posted:
+    inc ebx
+    cmp rbx, qword ptr [rip + cpu_count]
+    jb .post
+    mov rdi, r13
+    call r12
+    xor ebx, ebx
+.wait:
+    cmp ebx, r14d
+    je .waited
+    mov edi, ebx
+    call ipi_call_wait
+.waited:
+    inc ebx
+    cmp rbx, qword ptr [rip + cpu_count]
+    jb .wait
+    pop r14
+    pop r13
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END smp_call_all
 
 .section .bss
 smp_starting_block:

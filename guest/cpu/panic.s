@@ -15,6 +15,8 @@
 .extern lapic_send
 .extern trace_drain
 .extern cpu_table
+.extern exception_names
+.extern exception_words
 .extern task_of_guard
 .extern __image_start
 
@@ -378,58 +380,6 @@ panic_print_backtrace:
 END panic_print_backtrace
 
 .section .rodata
-.macro EXCEPTION mnemonic, words
-    .pushsection .rodata.exceptions
-    .quad exception_name_\@
-    .popsection
-    .pushsection .rodata.words
-    .quad exception_words_\@
-    .popsection
-exception_name_\@:
-    .asciz "\mnemonic"
-exception_words_\@:
-    .asciz "\words"
-.endm
-
-.section .rodata.exceptions, "a", @progbits
-    .balign 8
-exception_names:
-.section .rodata.words, "a", @progbits
-    .balign 8
-exception_words:
-.section .rodata
-    EXCEPTION "#DE", "divide error"
-    EXCEPTION "#DB", "debug exception"
-    EXCEPTION "NMI", "non-maskable interrupt"
-    EXCEPTION "#BP", "breakpoint"
-    EXCEPTION "#OF", "overflow"
-    EXCEPTION "#BR", "bound range exceeded"
-    EXCEPTION "#UD", "invalid opcode"
-    EXCEPTION "#NM", "no coprocessor"
-    EXCEPTION "#DF", "double fault"
-    EXCEPTION "CSO", "coprocessor segment overrun"
-    EXCEPTION "#TS", "invalid TSS"
-    EXCEPTION "#NP", "segment not present"
-    EXCEPTION "#SS", "stack segment fault"
-    EXCEPTION "#GP", "general protection fault"
-    EXCEPTION "#PF", "page fault"
-    EXCEPTION "#15", "reserved exception"
-    EXCEPTION "#MF", "floating-point error"
-    EXCEPTION "#AC", "alignment check"
-    EXCEPTION "#MC", "machine check"
-    EXCEPTION "#XM", "SIMD floating-point error"
-    EXCEPTION "#VE", "virtualisation exception"
-    EXCEPTION "#CP", "control protection fault"
-    EXCEPTION "#22", "reserved exception"
-    EXCEPTION "#23", "reserved exception"
-    EXCEPTION "#24", "reserved exception"
-    EXCEPTION "#25", "reserved exception"
-    EXCEPTION "#26", "reserved exception"
-    EXCEPTION "#27", "reserved exception"
-    EXCEPTION "#HV", "hypervisor injection"
-    EXCEPTION "#VC", "VMM communication"
-    EXCEPTION "#SX", "security exception"
-    EXCEPTION "#31", "reserved exception"
 text_unexpected:
     .asciz "interrupt on a vector that nothing was set up to raise"
 text_interrupt:

@@ -18,6 +18,9 @@ PUBLIC log_runqueue_stats
 log_runqueue_stats:
     FRAME
     mov rax, gs:[percpu.runqueue]
+    mov rcx, qword ptr [rax + runqueue.nr_switches]
+    cmp rcx, gs:[percpu.switches]
+    jne .miscounted
     mov ecx, SCHEDSTAT_COUNTERS
 .counter:
     push qword ptr [rax + rcx * 8 + runqueue.stats - 8]
@@ -28,6 +31,8 @@ log_runqueue_stats:
     mov rsp, rbp
     UNFRAME
     ret
+.miscounted:
+    PANIC "a run queue has counted other switches than its CPU"
 END log_runqueue_stats
 
 # log_task_stats(rdi = task): its time on CPUs and waiting, and its switches.

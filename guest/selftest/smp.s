@@ -8,9 +8,8 @@
 .extern cpu_count
 .extern idle_polls
 .extern ipi_call_on
-.extern ipi_call_post
-.extern ipi_call_wait
 .extern ipi_measure
+.extern smp_call_all
 .extern spin_lock
 .extern spin_trylock
 .extern spin_unlock
@@ -98,37 +97,16 @@ END ping_others
 PUBLIC test_lock
 test_lock:
     FRAME
-    push rbx
     push r12
-    push r13
     mov qword ptr [rip + lock_count], 0
     mov qword ptr [rip + lock_failures], 0
     mov eax, LOCK_ROUNDS
     xor edx, edx
     div qword ptr [rip + cpu_count]
     mov r12, rax
-    mov ebx, 1
-.post:
-    cmp rbx, qword ptr [rip + cpu_count]
-    jae .own
-    mov edi, ebx
-    lea rsi, [rip + lock_rounds]
-    mov rdx, r12
-    call ipi_call_post
-    inc ebx
-    jmp .post
-.own:
-    mov rdi, r12
-    call lock_rounds
-    mov ebx, 1
-.wait:
-    cmp rbx, qword ptr [rip + cpu_count]
-    jae .all
-    mov edi, ebx
-    call ipi_call_wait
-    inc ebx
-    jmp .wait
-.all:
+    lea rdi, [rip + lock_rounds]
+    mov rsi, r12
+    call smp_call_all
     lea rax, [rip + lock_lost]
     imul r12, qword ptr [rip + cpu_count]
     cmp qword ptr [rip + lock_count], r12
@@ -138,9 +116,7 @@ test_lock:
     jne .out
     xor eax, eax
 .out:
-    pop r13
     pop r12
-    pop rbx
     UNFRAME
     ret
 END test_lock

@@ -210,3 +210,10 @@ def test_the_self_tests_pass_under_the_policy(
     counts = [event.number("yld_act_empty") for event in run.trace.of("schedstat")]
     assert len(counts) == cpus
     assert all(counts)
+
+
+@pytest.mark.parametrize("name", ["W4", "W5", "W5-all", "W7", "W8", "mixed"])
+def test_every_decision_is_the_models(run_workload: BootWorkload, name: str) -> None:
+    """The other standard workloads, for what their replay finds."""
+    trace = run_workload(name, 4, "virtual").trace
+    assert len(list(trace.of("schedule"))) > 100
