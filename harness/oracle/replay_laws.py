@@ -20,7 +20,7 @@ class Law(enum.Enum):
     P3 = "P3 a task is queued and runs only where its affinity allows"
     P5 = "P5 a running or switching-out task is never moved"
     P7 = "P7 a better task makes its CPU reschedule, by interrupt iff nothing else does"
-    P8 = "P8 a CPU asked to reschedule does so before its second tick"
+    P8 = "P8 a CPU asked to reschedule does so before its third tick"
     P10 = "P10 slices, expiry and dynamic priorities are the specified ones"
     P11 = "P11 a CPU goes idle only with nothing runnable"
     P14 = "P14 switches are counted as what they are"

@@ -50,7 +50,7 @@ def tick(world: World, cpu: int, n: int) -> None:
     context.ticks_asked += 1
     if context.asked and context.ticks_asked > _TICKS_TO_RESCHEDULE:
         raise LawBrokenError(
-            Law.P8, f"CPU {cpu} was asked to reschedule {_TICKS_TO_RESCHEDULE} ticks ago"
+            Law.P8, f"CPU {cpu} has ticked {context.ticks_asked} times since"
         )
 
 
