@@ -49,9 +49,7 @@ def tick(world: World, cpu: int, n: int) -> None:
     context = world.contexts[cpu]
     context.ticks_asked += 1
     if context.asked and context.ticks_asked > _TICKS_TO_RESCHEDULE:
-        raise LawBrokenError(
-            Law.P8, f"CPU {cpu} has ticked {context.ticks_asked} times since"
-        )
+        raise LawBrokenError(Law.P8, f"CPU {cpu} has ticked {context.ticks_asked} times since")
 
 
 def cpu_load(world: World, cpu: int, nr: int, load: int) -> None:
