@@ -1,4 +1,8 @@
-"""Named rules about events that hold for every sound log, whatever the scheduler."""
+"""Named rules about events that hold for every sound log, whatever the scheduler.
+
+H rules are about the hardware below it; K rules, by the names of the fact sheet's part C, about its
+locks. What a scheduler decides is judged by replay (`harness.oracle.replay`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from harness.oracle.locks import ascending_order, released_by_holder
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
 
@@ -83,9 +88,11 @@ def _truthful_summary(trace: Trace) -> Iterator[tuple[Event, str]]:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("T1 ticks of a CPU count from 1 without a gap", partial(_consecutive, name="tick")),
-    Rule("T2 marks of a CPU count from 1 without a gap", partial(_consecutive, name="mark")),
-    Rule("I1 an interrupt arrives after it was sent", _cause_before_effect),
-    Rule("C1 a CPU comes up once, under an APIC id of its own", _online_once),
-    Rule("Z1 the summary of a CPU counts what it logged", _truthful_summary),
+    Rule("H1 ticks of a CPU count from 1 without a gap", partial(_consecutive, name="tick")),
+    Rule("H2 marks of a CPU count from 1 without a gap", partial(_consecutive, name="mark")),
+    Rule("H3 an interrupt arrives after it was sent", _cause_before_effect),
+    Rule("H4 a CPU comes up once, under an APIC id of its own", _online_once),
+    Rule("H5 the summary of a CPU counts what it logged", _truthful_summary),
+    Rule("K1 two run-queue locks are taken in ascending order", ascending_order),
+    Rule("K3 a lock is released by its holder, and in the end", released_by_holder),
 )

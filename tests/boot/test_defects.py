@@ -128,7 +128,7 @@ DEFECTS = [
         "losses that are not counted",
         [Change("trace/ring.s", ["inc qword ptr gs:[percpu.dropped]"], [])],
         Outcome.VIOLATION,
-        "T1 ticks of a CPU count from 1 without a gap",
+        "H1 ticks of a CPU count from 1 without a gap",
         {"flood": 2000, "ring": "2k", "ring_full": "drop", "selftest": "none"},
     ),
     Defect(
@@ -147,7 +147,7 @@ DEFECTS = [
         "an interrupt from nowhere",
         [Change("cpu/ipi.s", ["EVENT_AT 1, ipi_send, rdi, rsi"], [])],
         Outcome.VIOLATION,
-        "I1 an interrupt arrives after it was sent",
+        "H3 an interrupt arrives after it was sent",
     ),
     Defect(
         "a tick that is not logged",
@@ -164,7 +164,7 @@ DEFECTS = [
             )
         ],
         Outcome.VIOLATION,
-        "T1 ticks of a CPU count from 1 without a gap: tick 6 of CPU",
+        "H1 ticks of a CPU count from 1 without a gap: tick 6 of CPU",
     ),
     Defect(
         "an interrupt without its end",

@@ -100,7 +100,7 @@ def test_a_sound_log_and_the_agreed_exit_status_pass(boot_script: Boot) -> None:
             b"".join([hello(), *(line("tick", n, n - 1, n=n) for n in (1, 2, 3, 4)), end(5)]),
             Then.PASS,
             Outcome.VIOLATION,
-            "T1 ticks of a CPU count from 1 without a gap",
+            "H1 ticks of a CPU count from 1 without a gap",
             id="broken rule",
         ),
     ],

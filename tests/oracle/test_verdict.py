@@ -183,7 +183,7 @@ CASES: list[tuple[str, bytes, MachineResult, Outcome, str]] = [
         short_log().replace(line("tick", 5, 0, 1_000_000, n=1), line("tick", 5, 0, 1_000_000, n=2)),
         EXITED,
         Outcome.VIOLATION,
-        "T1 ticks of a CPU count from 1 without a gap: tick 2 of CPU 0 where 1 is due",
+        "H1 ticks of a CPU count from 1 without a gap: tick 2 of CPU 0 where 1 is due",
     ),
 ]
 

@@ -158,9 +158,12 @@ def test_forks_and_exits_keep_the_books(run_workload: BootWorkload, cpus: int, c
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_a_halted_cpu_wakes_far_below_a_tick(run_workload: BootWorkload, clock: str) -> None:
-    """W10: 250 wake-ups of a task on a halted CPU."""
-    trace = run_workload("W10", 2, clock).trace
+@pytest.mark.parametrize("cpus", [2, 4])
+def test_a_halted_cpu_wakes_far_below_a_tick(
+    run_workload: BootWorkload, cpus: int, clock: str
+) -> None:
+    """W10: 250 wake-ups of a task on a halted CPU, by another CPU."""
+    trace = run_workload("W10", cpus, clock).trace
     latencies = wake_latencies(trace, only(trace, "sleeper"))
     # Under the real clock the host decides when a CPU runs: wake-ups may come faster than it does.
     assert len(latencies) >= (240 if clock == "virtual" else 50)
@@ -217,3 +220,10 @@ def test_every_decision_is_the_models(run_workload: BootWorkload, name: str) -> 
     """The other standard workloads, for what their replay finds."""
     trace = run_workload(name, 4, "virtual").trace
     assert len(list(trace.of("schedule"))) > 20
+
+
+def test_locks_are_taken_in_order(run_workload: BootWorkload) -> None:
+    """W8 moves tasks under two locks; with loglevel=2 the log has each of them."""
+    trace = run_workload("W8", 4, "virtual", loglevel=2).trace
+    assert len(list(trace.of("lock"))) == len(list(trace.of("unlock"))) > 1000
+    assert any(event.number("result") == 0 for event in trace.of("migrate"))
