@@ -80,16 +80,17 @@ schedule_once:
     inc qword ptr [rbx + runqueue.sched_cnt]
     call clock_ns
     mov r13, rax
-    call schedule_run_time
-    mov r14, rax
     mov rdi, rbx
     call rq_lock
+    call schedule_run_time              # under the lock: a child that ends weighs on prev's average
+    mov r14, rax
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     mov eax, dword ptr [r12 + task.id]
     mov ecx, dword ptr [r12 + task.state]
     mov edx, dword ptr [r12 + task.preempt_active]
-    EVENT_AT 1, schedule, rax, r13, gs:[percpu.op_jiffies], rcx, rdx
+    mov r8, qword ptr [r12 + task.sleep_avg]
+    EVENT_AT 1, schedule, rax, r13, gs:[percpu.op_jiffies], rcx, rdx, r8
 
     push r14
     xor r14d, r14d
@@ -124,7 +125,7 @@ END schedule_once
 # schedule_run_time(r12 = prev, r13 = now) -> rax = ns to take off its sleep average. The
 # difference is unsigned: a clock behind the time-stamp counts as the longest run.
 #   clobbers: caller-saved
-#   locks: none
+#   locks: the run queue's held
 #   irq: off
 PRIVATE schedule_run_time
 schedule_run_time:

@@ -16,6 +16,7 @@
 .extern policy_prio
 .extern preempt_curr
 .extern queue_active_task
+.extern rq_lock
 .extern rq_unlock
 .extern sched_constants
 .extern schedule
@@ -114,16 +115,18 @@ END do_fork
 # sched_fork(rbx = child, r12 = parent, running): splits the slice; the odd jiffy is the child's.
 # A parent that had a single jiffy keeps it, and a tick is accounted that ends it.
 #   clobbers: caller-saved
-#   locks: none; the tick takes the run queue's
+#   locks: takes and releases the run queue's, as the tick does
 #   irq: off
 PRIVATE sched_fork
 sched_fork:
     FRAME
     call clock_ns
     mov qword ptr [rbx + task.timestamp], rax
+    mov rdi, gs:[percpu.runqueue]
+    call rq_lock                        # a child that ends elsewhere may be giving its slice back
     mov ecx, dword ptr [r12 + task.id]
     mov edx, dword ptr [rbx + task.id]
-    EVENT_AT 1, fork, rcx, rdx, rax
+    EVENT_AT 1, fork, rcx, rdx, [rbx + task.timestamp]
     mov eax, dword ptr [r12 + task.time_slice]
     lea ecx, [rax + 1]
     shr ecx, 1
@@ -131,10 +134,14 @@ sched_fork:
     mov dword ptr [rbx + task.first_time_slice], 1
     shr eax, 1
     mov dword ptr [r12 + task.time_slice], eax
-    jnz .done
+    jnz .unlock
     mov dword ptr [r12 + task.time_slice], 1
+    call rq_unlock
     call scheduler_tick
-.done:
+    UNFRAME
+    ret
+.unlock:
+    call rq_unlock
     UNFRAME
     ret
 END sched_fork
@@ -160,6 +167,8 @@ wake_up_new_task:
     mov rdx, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rdx
     EVENT_AT 1, wake_new, rax, rcx, [r14 + runqueue.cpu], rdx, r13, r8, r9
+    sub r9, r8
+    push r9                             # from this CPU's clock to the other's
     inc qword ptr [r14 + runqueue.wunt_cnt]
     mov rdi, rbx
     mov esi, CHILD_PENALTY
@@ -172,9 +181,7 @@ wake_up_new_task:
     call queue_child
     jmp .parent
 .elsewhere:
-    mov r8, qword ptr [r15 + runqueue.timestamp_last_tick]
-    mov r9, qword ptr [r14 + runqueue.timestamp_last_tick]
-    sub r9, r8
+    mov r9, qword ptr [rsp]
     add qword ptr [rbx + task.timestamp], r9
     mov rdi, rbx
     mov rsi, r14
@@ -194,6 +201,7 @@ wake_up_new_task:
     call sleep_avg_penalty
     mov rdi, r14
     call rq_unlock
+    pop r9
     pop r15
     pop r14
     UNFRAME

@@ -245,14 +245,15 @@ migrate_to:
     xor edx, edx
     cmp qword ptr [rbx + task.array], 0
     setne dl
-    EVENT_AT 1, migrate, rax, [r13 + runqueue.cpu], r14, rcx, rdx
+    mov r8, qword ptr [r13 + runqueue.timestamp_last_tick]
+    mov r9, qword ptr [r12 + runqueue.timestamp_last_tick]
+    EVENT_AT 1, migrate, rax, [r13 + runqueue.cpu], r14, rcx, rdx, r8, r9
     test ecx, ecx
     jnz .unlock
     test edx, edx
     jz .sleeping
-    mov rax, qword ptr [r12 + runqueue.timestamp_last_tick]
-    sub rax, qword ptr [r13 + runqueue.timestamp_last_tick]
-    add qword ptr [rbx + task.timestamp], rax
+    sub r9, r8
+    add qword ptr [rbx + task.timestamp], r9
     mov rdi, rbx
     mov rsi, r13
     call deactivate_task

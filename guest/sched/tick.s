@@ -41,20 +41,22 @@ scheduler_tick:
     mov qword ptr [rbx + runqueue.timestamp_last_tick], rax
     cmp r12, qword ptr [rbx + runqueue.idle]
     je .load
-    mov rax, qword ptr [r12 + task.array]
-    cmp rax, qword ptr [rbx + runqueue.active]
-    jne .stale
+    # The original looks at the array before it takes the lock. Under the lock the log has the one
+    # order in which this tick and another CPU's changes to the task happened.
     mov rdi, rbx
     call rq_lock
     call tick_log
+    mov rax, qword ptr [r12 + task.array]
+    cmp rax, qword ptr [rbx + runqueue.active]
+    jne .stale
     call tick_account
-    mov rdi, rbx
-    call rq_unlock
-    jmp .load
+    jmp .unlock
 .stale:
     # Its slice ended before; it has only not been switched out yet.
-    call tick_log
     mov dword ptr [r12 + task.need_resched], 1
+.unlock:
+    mov rdi, rbx
+    call rq_unlock
 .load:
     call update_cpu_load
     pop r14
@@ -171,7 +173,9 @@ tick_slice_end:
     mov eax, dword ptr [r12 + task.id]
     mov edx, dword ptr [r12 + task.prio]
     mov edi, dword ptr [r12 + task.time_slice]
-    EVENT_AT 1, expire, rax, rcx, rdx, rdi, r13, r15
+    mov r8, qword ptr [rbx + runqueue.expired_timestamp]
+    mov r9, qword ptr [rbx + runqueue.best_expired_prio]
+    EVENT_AT 1, expire, rax, rcx, rdx, rdi, r13, r15, r8, r9
     mov r13d, ecx
     mov rdi, r12
     mov rdx, r14

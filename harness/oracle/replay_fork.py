@@ -70,7 +70,7 @@ def start(world: World, cpu: int, task: int, rq: int, jiffies: int) -> None:
     runqueue = world.home(p, rq)
     _not_yet_queued(p)
     queue_active_task(p, runqueue, jiffies)
-    world.predict_resched(preempt_curr(p, runqueue, cpu), runqueue, cpu)
+    world.predict_resched(preempt_curr(p, runqueue, cpu), runqueue)
 
 
 def _not_yet_queued(p: Task) -> None:
@@ -110,7 +110,7 @@ def wake_new(
     result = wake_up_new_task(p, forker, runqueue, this_rq, now, clone_vm=bool(clone_vm))
     if forker.need_resched:
         world.ask(cpu)
-    world.predict_resched(result, runqueue, cpu)
+    world.predict_resched(result, runqueue)
 
 
 def exit_(world: World, cpu: int, task: int, parent: int, rq: int) -> None:

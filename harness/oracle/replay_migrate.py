@@ -26,7 +26,15 @@ def set_cpus(world: World, cpu: int, task: int, rq: int, allowed: int) -> None:
 
 
 def migrate(
-    world: World, cpu: int, task: int, src: int, dst: int, result: int, queued: int
+    world: World,
+    cpu: int,
+    task: int,
+    src: int,
+    dst: int,
+    result: int,
+    queued: int,
+    src_tick: int,
+    dst_tick: int,
 ) -> None:
     """__migrate_task, both run queues locked. A queued task counts as woken there."""
     expect(Law.S9, "the CPU whose migration thread runs", cpu, src)
@@ -39,6 +47,8 @@ def migrate(
     if source.curr is p:
         raise LawBrokenError(Law.P5, f"task {task} is moved away while it runs")
     if p.array is not None:
+        source.timestamp_last_tick, target.timestamp_last_tick = src_tick, dst_tick
+        p.timestamp = translate_time(p.timestamp, source, target)
         deactivate_task(p, source)
         world.predict("activate", task, target.cpu, *[None] * 5)
         world.contexts[cpu].migrating = source
@@ -59,10 +69,8 @@ def _result(p: Task, source: Runqueue, dst: int) -> int:
     return MOVED if has_cpu(p.cpus_allowed, dst) else NOT_ALLOWED
 
 
-def arrive(world: World, p: Task, source: Runqueue, now: Now, irq: bool) -> None:
-    """The second half: queue it on its new CPU. ``now`` is in the clock of the old one."""
+def arrive(world: World, p: Task, source: Runqueue, there: Now, irq: bool) -> None:
+    """The second half: queue it on its new CPU. ``there`` is in the clock of that."""
     target = world.rqs[p.cpu]
-    p.timestamp = translate_time(p.timestamp, source, target)
-    there = Now(translate_time(now.ns, source, target), now.jiffies)
     activate_task(p, target, there, in_interrupt=irq)
-    world.predict_resched(preempt_curr(p, target, source.cpu), target, source.cpu)
+    world.predict_resched(preempt_curr(p, target, source.cpu), target)

@@ -19,11 +19,19 @@ ENDED = (State.EXIT_ZOMBIE, State.EXIT_DEAD)
 
 
 def schedule(
-    world: World, cpu: int, task: int, now: int, jiffies: int, state: int, preempt: int
+    world: World,
+    cpu: int,
+    task: int,
+    now: int,
+    jiffies: int,
+    state: int,
+    preempt: int,
+    sleep_avg: int,
 ) -> None:
     """One pass of schedule(): the model decides, the log has to follow."""
     world.read_jiffies(cpu, jiffies)
     rq, prev = world.rqs[cpu], world.running(task, cpu)
+    expect(Law.P10, f"the sleep average of task {task}", sleep_avg, prev.sleep_avg)
     prev.state = state_of(state)
     if prev is rq.idle and state:
         raise LawBrokenError(Law.S9, f"the idle task of CPU {cpu} is in state {state}")
@@ -69,7 +77,7 @@ def set_nice(world: World, cpu: int, task: int, rq: int, nice: int, jiffies: int
     runqueue = world.home(p, rq)
     check_nice(p, nice)
     result = set_user_nice(p, runqueue, nice, cpu, jiffies)
-    world.predict_resched(result, runqueue, cpu)
+    world.predict_resched(result, runqueue)
 
 
 def set_policy(
@@ -81,7 +89,7 @@ def set_policy(
     runqueue = world.home(p, rq)
     kind = check_policy(p, policy, rt_priority)
     result = sched_setscheduler(p, runqueue, kind, rt_priority, cpu, jiffies)
-    world.predict_resched(result, runqueue, cpu)
+    world.predict_resched(result, runqueue)
 
 
 def check_nice(p: Task, nice: int) -> None:

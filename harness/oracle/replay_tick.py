@@ -17,27 +17,25 @@ def account(world: World, cpu: int, task: int, now: int, jiffies: int, slice: in
     """scheduler_tick for a task that is not the idle one."""
     world.read_jiffies(cpu, jiffies)
     p, rq = world.running(world.task(task).pid, cpu), world.rqs[cpu]
-    if p.array is rq.active:
-        # Otherwise it was read without the lock, and does not matter.
-        expect(Law.P10, f"the slice left to task {task}", slice, p.time_slice)
-    asked = p.need_resched
+    expect(Law.P10, f"the slice left to task {task}", slice, p.time_slice)
+    asked, best = p.need_resched, rq.best_expired_prio
     tick = scheduler_tick(rq, Now(now, jiffies), world.nr_cpus)
     if p.need_resched and not asked:
         world.ask(cpu)
     if tick.action in _SLICE_ENDS:
-        _predict_expire(world, cpu, tick.action, jiffies)
+        _predict_expire(world, cpu, tick.action, jiffies, best)
 
 
-def _predict_expire(world: World, cpu: int, action: TickAction, jiffies: int) -> None:
+def _predict_expire(world: World, cpu: int, action: TickAction, jiffies: int, best: int) -> None:
     # The model has gone on to the enqueue. Its record of the best expired priority now includes
     # this task's own, which cannot be better than itself: the question has the same answer still.
     rq = world.rqs[cpu]
     p = rq.curr
     array = ACTIVE if action is TickAction.TO_ACTIVE else EXPIRED
-    interactive = int(task_interactive(p))
-    starving = int(expired_starving(rq, jiffies))
+    reasons = int(task_interactive(p)), int(expired_starving(rq, jiffies))
+    record = rq.expired_timestamp, best
     enqueue = world.predicted.pop()
-    world.predict("expire", p.pid, array, p.prio, p.time_slice, interactive, starving)
+    world.predict("expire", p.pid, array, p.prio, p.time_slice, *reasons, *record)
     world.predicted.append(enqueue)
 
 

@@ -113,15 +113,14 @@ def activate(
     p = world.task(task)
     runqueue = world.home(p, rq)
     context = world.contexts[cpu]
-    ns = translate(world, cpu, rq, now, this_tick, rq_tick)
+    there = Now(translate(world, cpu, rq, now, this_tick, rq_tick), jiffies)
     if context.migrating is not None:
         source, context.migrating = context.migrating, None
-        arrive(world, p, source, Now(now, jiffies), bool(irq))
+        arrive(world, p, source, there, bool(irq))
         return
-    there = Now(ns, jiffies)
     _, sync = context.wakeup
     result = finish_wakeup(p, runqueue, cpu, there, sync=sync, in_interrupt=bool(irq))
-    world.predict_resched(result, runqueue, cpu)
+    world.predict_resched(result, runqueue)
 
 
 def translate(world: World, cpu: int, rq: int, now: int, this_tick: int, rq_tick: int) -> int:

@@ -170,16 +170,11 @@ class World:
         """An event must follow, after those that were predicted before."""
         self.predicted.append(Prediction(event_type(name), values))
 
-    def predict_resched(self, result: Resched | None, rq: Runqueue, this_cpu: int) -> None:
-        """What the model's resched_task decided, and so must have happened.
-
-        Whether it had been asked before is not foretold while the task that runs there has ended
-        its slice: its CPU's tick sets the flag without the lock.
-        """
+    def predict_resched(self, result: Resched | None, rq: Runqueue) -> None:
+        """What the model's resched_task decided, and so must have happened."""
         if result is None:
             return
-        racy = this_cpu != rq.cpu and rq.curr.array is not rq.active and rq.curr is not rq.idle
-        was = None if racy else int(result is Resched.PENDING)
+        was = int(result is Resched.PENDING)
         self.predict("resched", rq.curr.pid, rq.cpu, was, None, None)
 
     def check_affinity(self, p: Task, cpu: int) -> None:

@@ -114,8 +114,9 @@ VOCABULARY: tuple[EventType, ...] = (
     ),
     EventType(
         "expire",
-        "a slice ended; to: the array it goes to, with its new prio and slice",
-        "task:u to:u prio:u slice:u interactive:u starving:u",
+        "a slice ended; to: the array it goes to, with its new prio and slice; since: jiffies of"
+        " the first expiry since the swap; best: best expired priority before this one",
+        "task:u to:u prio:u slice:u interactive:u starving:u since:u best:u",
     ),
     EventType(
         "resched",
@@ -124,8 +125,8 @@ VOCABULARY: tuple[EventType, ...] = (
     ),
     EventType(
         "schedule",
-        "operation: schedule() begins; task: the one that runs, with its state",
-        "task:u now:u jiffies:u state:u preempt:u",
+        "operation: schedule() begins; task: the one that runs, with its state and sleep average",
+        "task:u now:u jiffies:u state:u preempt:u sleep_avg:u",
     ),
     EventType("swap", "active and expired array change places", "rq:u"),
     EventType(
@@ -174,7 +175,7 @@ VOCABULARY: tuple[EventType, ...] = (
     EventType(
         "migrate",
         "operation: a migration thread takes a request; result: 0 moved, 1 gone, 2 not allowed",
-        "task:u src:u dst:u result:u queued:u",
+        "task:u src:u dst:u result:u queued:u src_tick:u dst_tick:u",
     ),
     EventType("cpu_load", "operation: the decayed load changed", "nr:u load:u"),
     EventType("lock", "a run queue's lock is taken; how: 0 waited, 1 tried", "rq:u how:u"),

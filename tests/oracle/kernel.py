@@ -98,6 +98,8 @@ class Kernel:
             slice=p.time_slice,
             interactive=int(task_interactive(p)),
             starving=int(expired_starving(rq, self.jiffies)),
+            since=rq.expired_timestamp,
+            best=rq.best_expired_prio,
         )
 
     def log_resched(self, result: Resched | None, rq: Runqueue) -> None:
@@ -192,6 +194,7 @@ class Kernel:
             jiffies=now.jiffies,
             state=int(prev.state),
             preempt=int(preempt),
+            sleep_avg=prev.sleep_avg,
         )
         departure = put_prev(rq, now.ns, preempt=preempt)
         decision = decide(rq, now.ns)
@@ -229,6 +232,7 @@ class Kernel:
     def _migrate(self, src: Runqueue, p: Task, dst: Runqueue) -> None:
         queued = p.array is not None
         fields = {"src": src.cpu, "dst": dst.cpu, "result": 0, "queued": int(queued)}
+        fields |= {"src_tick": src.timestamp_last_tick, "dst_tick": dst.timestamp_last_tick}
         self.emit("migrate", task=p.pid, **fields)
         if queued:
             deactivate_task(p, src)

@@ -109,6 +109,9 @@ CHANGES = [
     ("P10", Change("expire", "slice", more)),
     ("P10", Change("expire", "interactive", flip)),
     ("P10", Change("expire", "starving", flip)),
+    ("P10", Change("expire", "since", more)),
+    ("P10", Change("expire", "best", more)),
+    ("P10", Change("schedule", "sleep_avg", more)),
     ("P11", Change("pick", "task", lambda _: 0, lambda e: e.cpu == 0 and queues_two(e))),
     ("P14", Change("switch", "voluntary", flip)),
     ("P14", Change("task_summary", "nivcsw", more)),
@@ -287,7 +290,7 @@ def test_no_consequence_can_be_left_out_or_come_twice(index: int, twice: bool) -
 
 KNOWN = {
     "account": ("task",),
-    "schedule": ("task",),
+    "schedule": ("task", "sleep_avg"),
     "wake": ("rq", "queued", "current"),
     "place": ("task", "to"),
     "wake_moved": ("task", "rq", "queued"),
