@@ -20,4 +20,18 @@ sleep in favour of a better one on the sibling (fact sheet A6 step 2, A7 step 4)
 Files carry the names of the assembly files beside which they are read. Reading order: constants,
 bitmap, task, array, runqueue, prio, tick, core, wake, fork, load, domain, balance, migrate, stats;
 then checks, which states what must hold of the data at any time.
+
+"Fact sheet A5" and the like, here and in the oracle, name the parts of the notes on 2.6.11's
+`kernel/sched.c` that this was written from:
+
+    A1 constants             A7  schedule()               A13 find_busiest_group
+    A2 data structures       A8  wake-up, fork, exit      A14 moving tasks
+    A3 bit searches          A9  resched_task, idle loop  A15 balancing drivers
+    A4 array primitives      A10 locks                    A16 active balancing, migration
+    A5 priorities, slices,   A11 load figures             A17 yield, nice, setscheduler
+       interactivity         A12 domains and groups       A18 schedstat
+    A6 scheduler_tick()
+
+    C  invariants: S structure, K locks, C conservation, P policy, T statistics
+    D1 defects of 2.6.11 that are reproduced: L01 to L18
 """
