@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.pytest_plugin import Booter
 from harness.trace.parser import parse_lines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,14 @@ def test_the_excerpts_are_lines_of_a_log() -> None:
     assert len(lines) >= 8
     trace = parse_lines(f"{line}\n".encode() for line in lines)
     assert len(trace.events) == len(lines), trace.damages
+
+
+def test_the_boot_parameters_are_those_of_the_guest(boot: Booter) -> None:
+    table = README.split("| boot parameter |")[1].split("\n\n")[0]
+    first_cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    listed = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    refusal = boot(colour="red").verdict.reason
+    assert sorted(listed) == sorted(refusal.partition("known are ")[2].split())
 
 
 def test_every_path_exists() -> None:
