@@ -76,7 +76,7 @@ def place(
     theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
     domains = world.rqs[cpu].domains
     placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync)
-    if to != p.cpu and not has_cpu(p.cpus_allowed, to):
+    if to != p.cpu and (to not in range(len(world.rqs)) or not has_cpu(p.cpus_allowed, to)):
         raise LawBrokenError(Law.P3, f"task {task} of CPU {p.cpu} is woken to CPU {to}")
     if placement.cpu != to:
         due = f"CPU {placement.cpu} in the model: {placement.reason.value}"
