@@ -113,7 +113,7 @@ def test_each_cpu_takes_the_ticks_it_was_asked_for(boot: Booter, ticks: int) -> 
 
 @pytest.mark.parametrize("hz", [100, 250, 1000])
 def test_ticks_come_at_the_rate_asked_for(boot: Booter, hz: int) -> None:
-    run = boot(cpus=2, hz=hz, ticks=20, selftest="none")
+    run = boot(cpus=2, clock="virtual", hz=hz, ticks=20, selftest="none")
     assert run.outcome == "pass", run.verdict
     for cpu in range(2):
         times = [event.ns for event in run.trace.of("tick") if event.cpu == cpu]

@@ -32,7 +32,7 @@ def test_a_flood_from_all_cpus_loses_and_tears_nothing(boot: Booter, clock: str,
 
 def test_marks_are_numbered_while_all_cpus_log(boot: Booter) -> None:
     """Events of different CPUs alternate, so the flood is one of all CPUs at once."""
-    run = boot(cpus=CPUS, flood=MARKS, ring="2k", selftest="none", **PATIENT)
+    run = boot(cpus=CPUS, clock="virtual", flood=MARKS, ring="2k", selftest="none", **PATIENT)
     order = [event.cpu for event in run.trace.of("mark")]
     changes = sum(before != after for before, after in pairwise(order))
     assert changes > 10 * CPUS
@@ -45,7 +45,9 @@ def test_lines_stay_whole_while_ticks_interrupt_the_writers(boot: Booter) -> Non
 
 
 def test_what_a_full_ring_drops_is_counted(boot: Booter) -> None:
-    run = boot(cpus=1, flood=MARKS, ring="2k", ring_full="drop", selftest="none", hz=100)
+    run = boot(
+        cpus=1, clock="virtual", flood=MARKS, ring="2k", ring_full="drop", selftest="none", hz=100
+    )
     assert run.outcome is Outcome.LOST_LOG, run.verdict
     assert run.result.status == 33, "the guest itself finds nothing wrong"
     assert set(run.trace.damage_counts) == {DamageKind.DROPPED}

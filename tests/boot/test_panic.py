@@ -147,7 +147,7 @@ def test_a_cpu_that_stops_is_a_hang_with_its_place(
 
 
 def test_the_log_until_the_panic_is_saved(boot: Booter, crashing_guest: Path) -> None:
-    run = crash(boot, crashing_guest, "null_pointer")
+    run = crash(boot, crashing_guest, "null_pointer", clock="virtual")
     report_of(run)
     assert set(run.trace.damage_counts) == {DamageKind.MISSING_END}
     (task,) = run.trace.of("task_new")

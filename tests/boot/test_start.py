@@ -45,7 +45,7 @@ def test_both_boot_protocols_lead_to_the_same_log(
     boot: Booter, protocols: dict[str, Path], machine: str
 ) -> None:
     runs = {
-        name: boot(protocols[name], machine=machine, cpus=2)
+        name: boot(protocols[name], machine=machine, cpus=2, clock="virtual")
         for name in ("both", "pvh", "multiboot")
     }
     for name, run in runs.items():
