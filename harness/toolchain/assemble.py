@@ -2,6 +2,8 @@
 
     python -m harness.toolchain.assemble SRC.s -o OUT.o [-I DIR]... [-D NAME=VALUE]... [-MD DEPS]
 
+A source of this project's guest finds the guest's includes without -I.
+
 Exit status 0 with an object, or 1 with one message and no object, not even an old one.
 """
 
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.toolchain.assembler import Assembler
+from harness.toolchain.build import ROOT, BuildError, generate_includes
 from harness.toolchain.encoding import Encoder
 from harness.toolchain.errors import AsmError
 from harness.toolchain.objectfile import object_bytes
@@ -62,6 +65,17 @@ def parse_defines(words: Sequence[str]) -> dict[str, int]:
     return defines
 
 
+def project_includes(source: Path) -> tuple[Path, ...]:
+    """Where the guest's own sources find their includes; made anew where that is due.
+
+    Raises BuildError.
+    """
+    if not source.resolve().is_relative_to(ROOT / "guest"):
+        return ()
+    generate_includes(ROOT)
+    return (ROOT / "guest" / "include", ROOT / "build" / "include")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="harness.toolchain.assemble", description=__doc__)
@@ -74,13 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     encoder = Encoder()
     try:
         encoder.start()
+        include = (*options.include, *project_includes(options.source))
         defines = parse_defines(options.defines)
-        result = assemble(options.source, encoder, options.include, defines)
+        result = assemble(options.source, encoder, include, defines)
         write_atomically(options.output, result.data)
         if options.dependencies:
             names = " ".join(name.replace(" ", "\\ ") for name in result.files)
             write_atomically(options.dependencies, f"{options.output}: {names}\n".encode())
-    except (AsmError, OSError, ValueError) as error:
+    except (AsmError, BuildError, OSError, ValueError) as error:
         options.output.unlink(missing_ok=True)
         print(error, file=sys.stderr)
         return 1
