@@ -1,24 +1,15 @@
 .intel_syntax noprefix
-# Boot parameters: key=value words on the command line. Each is described by one row of
-# param_table; what no row allows is refused by name, with what would be allowed.
+# Boot parameters: key=value words on the command line. Each is described by one row of the table in
+# boot/param_table.s; what no row allows is refused by name, with what would be allowed.
 
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
 .include "print.inc"
+.include "params.inc"
 
 .extern boot_cmdline
-.extern choices_selftest
-
-.equ PARAM_NUMBER, 0                    # decimal, between two bounds
-.equ PARAM_CHOICE, 1                    # one of a list of words; its index is stored
-
-STRUCT param
-    FIELD param, key, 8
-    FIELD param, kind, 8
-    FIELD param, low, 8                 # number: least value; choice: words, each NUL-terminated,
-    FIELD param, high, 8                #   an empty one at the end. number: greatest value
-    FIELD param, value, 8               # where the result goes
+.extern param_table
 
 .section .text
 # params_parse(): reads boot_cmdline into the param_* variables, or refuses to start.
@@ -118,9 +109,13 @@ param_apply:
     add rbx, param.size
     jmp .row
 .found:
-    cmp qword ptr [rbx + param.kind], PARAM_NUMBER
-    jne .choice
+    cmp qword ptr [rbx + param.kind], PARAM_CHOICE
+    je .choice
+    ja .set
     call param_number
+    jmp .store
+.set:
+    call param_set
     jmp .store
 .choice:
     call param_choice
@@ -221,6 +216,77 @@ param_choice:
     call refuse
 END param_choice
 
+# param_set(rbx = row, r12 = text) -> rax = bit n for each word that ends in the number n, of two
+# digits.
+#   clobbers: caller-saved, r12
+#   locks: none
+#   irq: off
+PRIVATE param_set
+param_set:
+    FRAME
+    push r13
+    push r14
+    xor r14d, r14d
+    lea rdi, [rip + word_none]
+    mov rsi, r12
+    call words_equal
+    test eax, eax
+    jnz .done
+    lea rdi, [rip + word_all]
+    mov rsi, r12
+    call words_equal
+    test eax, eax
+    jz .word
+    mov r13, qword ptr [rbx + param.low]
+.all:
+    mov rsi, r13
+    call set_member
+    call choice_next
+    cmp byte ptr [r13], 0
+    jne .all
+    jmp .done
+.word:
+    mov r13, r12
+.end:
+    mov al, byte ptr [r13]
+    inc r13
+    cmp al, ','
+    je .cut
+    test al, al
+    jnz .end
+    dec r13
+    jmp .known
+.cut:
+    mov byte ptr [r13 - 1], 0
+.known:
+    call param_choice
+    mov rsi, r12
+    call set_member
+    mov r12, r13
+    cmp byte ptr [r13], 0
+    jne .word
+.done:
+    mov rax, r14
+    pop r14
+    pop r13
+    UNFRAME
+    ret
+END param_set
+
+# set_member(rsi = word, a letter and two digits; r14 = bits) -> r14 = with its bit.
+#   clobbers: rax, rcx
+#   locks: none
+#   irq: off
+PRIVATE set_member
+set_member:
+    movzx eax, byte ptr [rsi + 1]
+    movzx ecx, byte ptr [rsi + 2]
+    lea eax, [rax + rax * 4 - 5 * '0']
+    lea eax, [rcx + rax * 2 - '0']
+    bts r14, rax
+    ret
+END set_member
+
 # choice_next(r13 = word of a list) -> r13 = the next one.
 #   clobbers: nothing
 #   locks: none
@@ -267,70 +333,13 @@ refuse:
     jmp .wait
 END refuse
 
-.macro PARAM key, kind, low, high, default
-    .pushsection .rodata.param_keys, "a", @progbits
-param_key_\key:
-    .asciz "\key"
-    .popsection
-    .pushsection .data
-    .balign 8
-    .globl param_\key
-    .type param_\key, @object
-param_\key:
-    .quad \default
-    END param_\key
-    .popsection
-    .quad param_key_\key, \kind, \low, \high, param_\key
-.endm
-
-.section .rodata
-    .balign 8
-OBJECT param_table
-param_table:
-    #     key        kind          least or words    greatest              default
-    PARAM policy,    PARAM_CHOICE, choices_policy,   0,                    0
-    PARAM seed,      PARAM_NUMBER, 0,                0xffffffffffffffff,   1
-    PARAM hz,        PARAM_NUMBER, 10,               10000,                1000
-    PARAM clock,     PARAM_CHOICE, choices_clock,    0,                    1
-    PARAM cpus,      PARAM_NUMBER, 0,                MAX_CPUS,             0
-    PARAM selftest,  PARAM_CHOICE, choices_selftest, 0,                    0
-    PARAM ticks,     PARAM_NUMBER, 0,                1000000000,           10
-    PARAM monitor,   PARAM_CHOICE, choices_switch,   0,                    0
-    PARAM loglevel,  PARAM_NUMBER, 0,                3,                    1
-    PARAM tasks,     PARAM_NUMBER, 1,                65536,                64
-    PARAM flood,     PARAM_NUMBER, 0,                1000000,              0
-    PARAM ring,      PARAM_CHOICE, choices_ring,     0,                    2
-    PARAM ring_full, PARAM_CHOICE, choices_full,     0,                    0
-    .quad 0
-END param_table
-
-OBJECT choices_policy, 1
-choices_policy:
-    .asciz "none"
-    .asciz "o1"
-    .asciz ""
-END choices_policy
-choices_clock:
-    .asciz "virtual"
-    .asciz "real"
-    .asciz ""
-choices_switch:
-    .asciz "0"
-    .asciz "1"
-    .asciz ""
-choices_ring:
-    .asciz "2k"
-    .asciz "8k"
-    .asciz "32k"
-    .asciz "128k"
-    .asciz "512k"
-    .asciz ""
-choices_full:
-    .asciz "wait"
-    .asciz "drop"
-    .asciz ""
-
 .equ PARAM_WORD_BYTES, 128
+.section .rodata
+word_none:
+    .asciz "none"
+word_all:
+    .asciz "all"
+
 .section .bss
 param_word:
     .zero PARAM_WORD_BYTES

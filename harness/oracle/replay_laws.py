@@ -8,8 +8,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 
+from harness.trace.event_kind import EventType
 from harness.trace.grammar import Event, Value
-from harness.trace.vocabulary import EventType
 
 
 class Law(enum.Enum):

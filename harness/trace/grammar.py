@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from harness.trace.vocabulary import VOCABULARY, EventType, Kind, check
+from harness.trace.event_kind import EventType, Kind
+from harness.trace.vocabulary import VOCABULARY, check
 
 PREFIX = b"[SCHED] "
 """What every line of the log starts with."""

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from harness import cli
 from harness.toolchain.build import BuildError
-from harness.trace.vocabulary import VOCABULARY, Kind
+from harness.trace.event_kind import Kind
+from harness.trace.vocabulary import VOCABULARY
 from tests.harness.guests import Then, script
 from tests.trace.logs import short_log
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from harness.trace.event_kind import EventType, Kind
 from harness.trace.grammar import U64_MAX, Event, Value, event_type, format_event, make_event
-from harness.trace.vocabulary import PROTOCOL, VOCABULARY, EventType, Kind
+from harness.trace.vocabulary import PROTOCOL, VOCABULARY
 
 BUILD = "0123456789abcdef0123456789abcdef01234567"
 

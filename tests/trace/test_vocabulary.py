@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.trace.event_kind import EventType, Kind
 from harness.trace.vocabulary import (
     MAX_FIELDS,
     VOCABULARY,
-    EventType,
-    Kind,
     assembler_include,
     check,
 )

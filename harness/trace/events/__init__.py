@@ -1,0 +1,1 @@
+"""The events, by who logs them; :mod:`harness.trace.vocabulary` puts them together."""
