@@ -5,13 +5,13 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "trace.inc"
+.include "policy.inc"
 
 .extern cpu_count
 .extern cpu_table
 .extern relax
 .extern ipi_call_post
 .extern lapic_check_errors
-.extern policy
 .extern task_close_all
 .extern timer_stop
 .extern trace_drain
@@ -141,8 +141,7 @@ run_close_cpu:
     call lapic_check_errors
     mov rdi, gs:[percpu.self]
     call trace_drain                    # makes room: the last events are never dropped
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.close_cpu]
+    POLICY close_cpu
     EVENT cpu_summary, gs:[percpu.ticks], gs:[percpu.ipis], gs:[percpu.switches]
     UNFRAME
     ret

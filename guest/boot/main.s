@@ -5,6 +5,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "trace.inc"
+.include "policy.inc"
 
 .extern acpi_find_cpus
 .extern apic_count
@@ -30,12 +31,11 @@
 .extern param_flood
 .extern param_hz
 .extern param_monitor
-.extern param_policy
 .extern param_seed
 .extern param_ticks
 .extern params_parse
 .extern percpu_init
-.extern policies
+.extern policy_choose
 .extern run_end
 .extern run_failures
 .extern sched_constants_init
@@ -74,8 +74,7 @@ kernel_main:
     call main_hello
     sti
     call smp_enter_all
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.ready]
+    POLICY ready
     call selftest_run
     mov dword ptr [rip + run_failures], eax
     call main_flood
@@ -141,16 +140,12 @@ main_setup_machine:
     call acpi_find_cpus
     call timer_calibrate
     call trace_init
-    mov rax, qword ptr [rip + param_policy]
-    lea rcx, [rip + policies]
-    mov rax, qword ptr [rcx + rax * 8]
-    mov qword ptr [rip + policy], rax
+    call policy_choose
     call task_table_init
     mov rdi, gs:[percpu.self]
     add rdi, cpu_block.idle_stack
     call task_init_idle
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.init_cpu]
+    POLICY init_cpu
     mov dword ptr gs:[percpu.online], 1
     UNFRAME
     ret
@@ -254,10 +249,3 @@ clock_virtual:
     .asciz "virtual"
 clock_real:
     .asciz "real"
-
-.section .bss
-# policy: the scheduling policy of this run.
-OBJECT policy
-policy:
-    .zero 8
-END policy

@@ -12,6 +12,7 @@
 .include "layout.inc"
 .include "print.inc"
 .include "trace.inc"
+.include "policy.inc"
 
 .extern trampoline_start
 .extern trampoline_end
@@ -36,7 +37,6 @@
 .extern memory_guard_block
 .extern param_cpus
 .extern percpu_init
-.extern policy
 .extern refuse
 .extern task_init_idle
 .extern timer_start
@@ -200,8 +200,7 @@ smp_ap_entry:
     mov rdi, gs:[percpu.self]
     add rdi, cpu_block.idle_stack
     call task_init_idle
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.init_cpu]
+    POLICY init_cpu
     mov dword ptr gs:[percpu.online], 1
     call idle_forever
 .wrong:

@@ -8,11 +8,11 @@
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
+.include "policy.inc"
 
 .extern panic_exception
 .extern panic_park
 .extern panic_owner
-.extern policy
 .extern timer_interrupt
 .extern ipi_reschedule
 .extern ipi_call
@@ -77,8 +77,7 @@ interrupt_entry:
     jz .return
     cmp dword ptr [rax + task.need_resched], 0
     je .return
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.preempt]
+    POLICY preempt
     jmp .return
 
 .exception:

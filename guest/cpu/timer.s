@@ -5,13 +5,13 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "trace.inc"
+.include "policy.inc"
 
 .extern calibrate
 .extern clock_khz
 .extern lapic_eoi
 .extern param_clock
 .extern param_hz
-.extern policy
 .extern run_check_end
 .extern task_reap
 .extern timeout_expire
@@ -111,8 +111,7 @@ timer_interrupt:
     call task_reap
 .local:
     EVENT_AT 1, tick, gs:[percpu.ticks]
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.tick]
+    POLICY tick
     call timeout_expire
     cmp dword ptr gs:[percpu.cpu], 0
     jne .done

@@ -21,6 +21,11 @@
 .extern runqueue_table_init
 .extern sched_domain_init
 .extern do_exit
+.extern do_fork
+.extern set_user_nice
+.extern sched_setscheduler
+.extern set_cpus_allowed
+.extern try_to_wake_up
 .extern sched_yield
 .extern schedule
 .extern scheduler_tick
@@ -50,6 +55,15 @@ o1_init_cpu:
     call refuse
 END o1_init_cpu
 
+# o1_unsupported(): what this policy does not do yet.
+#   clobbers: never returns
+#   locks: any
+#   irq: any
+PRIVATE o1_unsupported
+o1_unsupported:
+    PANIC "policy o1 has no such operation"
+END o1_unsupported
+
 .section .rodata
 o1_name:
     .asciz "o1"
@@ -68,4 +82,12 @@ o1_policy:
     .quad log_runqueue_stats
     .quad log_task_stats
     .quad finish_task_switch
+    .quad try_to_wake_up
+    .quad do_fork
+    .quad set_user_nice
+    .quad sched_setscheduler
+    .quad set_cpus_allowed
+    .quad o1_unsupported                # exec
+    .quad o1_unsupported                # cpu_down
+    .quad o1_unsupported                # cpu_up
 END o1_policy

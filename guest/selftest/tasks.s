@@ -4,10 +4,10 @@
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
+.include "policy.inc"
 
 .extern cpu_count
 .extern idle_turn
-.extern policy
 .extern task_create
 
 .equ YIELDS, 4
@@ -81,8 +81,7 @@ switch_task:
     lea r14, [rdi + 14]
     mov r15d, YIELDS
 .yield:
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.yield]
+    POLICY yield
     mov rax, rbx
     not rax
     cmp rax, r12

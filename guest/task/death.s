@@ -7,11 +7,11 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "policy.inc"
 
 .extern cpu_count
 .extern cpu_table
 .extern jiffies
-.extern policy
 .extern spin_lock
 .extern spin_unlock
 .extern task_count
@@ -30,8 +30,7 @@ task_bury:
     FRAME
     push rbx
     mov rbx, rdi
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.close_task]
+    POLICY close_task
     lea rdi, [rip + task_lock]
     call spin_lock
     mov dword ptr [rbx + task.slot], SLOT_DEAD
@@ -113,8 +112,7 @@ task_close_all:
     cmp dword ptr [rbx + task.slot], SLOT_USED
     jne .next
     mov rdi, rbx
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.close_task]
+    POLICY close_task
 .next:
     add rbx, task.size
     dec r12d

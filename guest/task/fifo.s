@@ -10,7 +10,6 @@
 .extern cpu_table
 .extern ipi_send
 .extern memory_alloc
-.extern o1_policy
 .extern spin_lock
 .extern spin_unlock
 .extern switch_to
@@ -235,6 +234,15 @@ fifo_exit:
     PANIC "a task that had ended was run again"
 END fifo_exit
 
+# fifo_unsupported(): what only the tasks of a workload ask for.
+#   clobbers: never returns
+#   locks: any
+#   irq: any
+PRIVATE fifo_unsupported
+fifo_unsupported:
+    PANIC "policy none does not schedule workloads"
+END fifo_unsupported
+
 .section .rodata
 fifo_name:
     .asciz "none"
@@ -253,11 +261,7 @@ fifo_policy:
     .quad fifo_nothing
     .quad fifo_nothing
     .quad fifo_finish
+    .rept 8
+    .quad fifo_unsupported
+    .endr
 END fifo_policy
-
-# By param_policy, in the order of choices_policy.
-OBJECT policies
-policies:
-    .quad fifo_policy
-    .quad o1_policy
-END policies

@@ -11,13 +11,13 @@
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
+.include "policy.inc"
 
 .extern relax
 .extern ipi_run_mailbox
 .extern monitor_poll
 .extern param_clock
 .extern param_monitor
-.extern policy
 .extern trace_drain_one
 
 .section .text
@@ -70,8 +70,7 @@ idle_turn:
     UNFRAME
     ret
 .schedule:
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.schedule]
+    POLICY schedule
 .out:
     sti
     UNFRAME

@@ -11,12 +11,10 @@
 .include "layout.inc"
 .include "workload.inc"
 .include "interpreter.inc"
+.include "policy.inc"
 
 .extern clock_ns
-.extern do_fork
 .extern memory_alloc
-.extern sched_yield
-.extern schedule
 .extern task_count
 .extern timeout_sleep_ticks
 .extern timeout_sleep_until
@@ -96,7 +94,7 @@ interpreter_run:
     # As on the way back from a system call.
     cmp dword ptr [r14 + task.need_resched], 0
     je .next
-    call schedule
+    POLICY schedule
     jmp .next
 END interpreter_run
 
@@ -226,7 +224,10 @@ END timer_advance
 #   irq: on
 PRIVATE workload_op_yield
 workload_op_yield:
-    jmp sched_yield
+    FRAME
+    POLICY yield
+    UNFRAME
+    ret
 END workload_op_yield
 
 # workload_op_fork(rdi = instruction).
@@ -243,7 +244,7 @@ workload_op_fork:
     add rdx, qword ptr [rip + workload_tasks]
     lea rdi, [rdx + wltask.name]
     lea rsi, [rip + interpreter_run]
-    call do_fork
+    POLICY fork
     test rax, rax
     jz .full
     UNFRAME

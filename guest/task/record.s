@@ -9,11 +9,8 @@
 .include "layout.inc"
 .include "workload.inc"
 .include "interpreter.inc"
+.include "policy.inc"
 
-.extern do_exit
-.extern sched_setscheduler
-.extern set_cpus_allowed
-.extern set_user_nice
 .extern spin_lock
 .extern spin_unlock
 .extern wait_in
@@ -68,7 +65,7 @@ workload_op_exit:
     # With interrupts off until another task runs here: whoever sees that none is left finds this
     # one ended as well.
     lock dec dword ptr [rip + workload_live]
-    call do_exit
+    POLICY exit
 END workload_op_exit
 
 # workload_op_block(rdi = instruction).
@@ -158,8 +155,11 @@ END workload_op_set_nice
 #   irq: on
 PRIVATE target_set_nice
 target_set_nice:
+    FRAME
     mov esi, dword ptr [rsi + wlinstr.d]
-    jmp set_user_nice
+    POLICY set_nice
+    UNFRAME
+    ret
 END target_set_nice
 
 # workload_op_set_policy(rdi = instruction).
@@ -178,9 +178,12 @@ END workload_op_set_policy
 #   irq: on
 PRIVATE target_set_policy
 target_set_policy:
+    FRAME
     mov edx, dword ptr [rsi + wlinstr.d]
     movzx esi, byte ptr [rsi + wlinstr.a]
-    jmp sched_setscheduler
+    POLICY set_policy
+    UNFRAME
+    ret
 END target_set_policy
 
 # workload_op_set_cpus(rdi = instruction).
@@ -204,7 +207,7 @@ target_set_cpus:
     imul rax, rax, WL_MASK_SIZE
     add rax, qword ptr [rip + workload_masks]
     mov rsi, qword ptr [rax]
-    call set_cpus_allowed
+    POLICY set_cpus
     test eax, eax
     jnz .refused
     UNFRAME

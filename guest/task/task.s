@@ -9,12 +9,12 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "policy.inc"
 
 .extern apic_count
 .extern memory_alloc
 .extern memory_unmap
 .extern param_tasks
-.extern policy
 .extern spin_lock
 .extern spin_unlock
 .extern workload_task_count
@@ -109,8 +109,7 @@ task_create:
     jz .full
     mov dword ptr [rbx + task.cpu], r12d
     mov rdi, rbx
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.start]
+    POLICY start
 .full:
     mov rax, rbx
     pop r12
@@ -324,14 +323,12 @@ PRIVATE task_begin
 task_begin:
     xor ebp, ebp
     mov rdi, rax
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.finish]
+    POLICY finish
     sti
     mov rbx, gs:[percpu.curr]
     mov rdi, qword ptr [rbx + task.argument]
     call qword ptr [rbx + task.entry]
-    mov rax, qword ptr [rip + policy]
-    call qword ptr [rax + policy_ops.exit]
+    POLICY exit
 END task_begin
 
 # task_of_guard(rdi = address) -> rax = the task in whose guard page it lies, 0 if in none.

@@ -11,12 +11,11 @@
 .include "layout.inc"
 .include "workload.inc"
 .include "interpreter.inc"
+.include "policy.inc"
 
 .extern memory_alloc
-.extern schedule
 .extern spin_lock
 .extern spin_unlock
-.extern try_to_wake_up
 .extern wtask_current
 
 .section .text
@@ -96,7 +95,7 @@ wait_sleep:
     # The most delicate moment: asleep by its state, but still queued and running. Under the virtual
     # clock `pause` lets the other CPUs go on right here; otherwise they hardly ever would.
     pause
-    call schedule
+    POLICY schedule
     # The waker lets go of the lock when it is through with this task, which therefore cannot
     # end under its hands.
     lea rdi, [rbx + wait_queue.lock]
@@ -157,7 +156,7 @@ wait_wake:
     mov edx, esi
     mov rdi, qword ptr [rbx + wtask.task]
     mov esi, TASK_INTERRUPTIBLE + TASK_UNINTERRUPTIBLE
-    call try_to_wake_up
+    POLICY wake
     mov rax, rbx
 .out:
     pop rbx

@@ -8,6 +8,7 @@
 .include "print.inc"
 .include "workload.inc"
 .include "interpreter.inc"
+.include "policy.inc"
 
 .extern clock_ns
 .extern cpu_count
@@ -18,7 +19,6 @@
 .extern refuse
 .extern sync_init
 .extern task_allocate
-.extern task_start
 .extern timeout_init
 .extern wrecords
 
@@ -49,7 +49,7 @@ workload_start:
     mov dword ptr [rax + task.mm], 0
     mov qword ptr [rax + task.cpus_allowed], 1
     mov rdi, rax
-    call task_start
+    POLICY start
     pop rbx
     UNFRAME
     ret
@@ -86,7 +86,7 @@ workload_start_tasks:
     mov rdi, qword ptr [r13 + wrecord.task]
     test rdi, rdi
     jz .template
-    call task_start
+    POLICY start
 .template:
     add r13, wrecord.size
     inc r12d
