@@ -154,7 +154,7 @@ def generate_includes(root: Path) -> None:
 
 def _generate(root: Path, module: str, package: Path, target: Path) -> None:
     stamp = target.with_suffix(".stamp")
-    current = digest(b"\0".join(path.read_bytes() for path in sorted(package.glob("*.py"))))
+    current = digest(b"\0".join(path.read_bytes() for path in sorted(package.rglob("*.py"))))
     if target.exists() and stamp.exists() and stamp.read_text() == current:
         return
     command = [sys.executable, "-m", module, "-o", str(target)]
