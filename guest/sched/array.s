@@ -10,6 +10,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "invariant.inc"
 
 .extern runqueues
 .extern sched_info_queued
@@ -67,6 +68,7 @@ enqueue_task_at:
     mov rsi, rdx
     call sched_info_queued
     pop rsi
+    INVARIANT task_locked
     mov ecx, dword ptr [rdi + task.prio]
     shl ecx, PRIO_LINK_SHIFT
     lea rcx, [rsi + rcx + prio_array.queue]
@@ -116,6 +118,7 @@ END enqueue_task_before
 PUBLIC dequeue_task
 dequeue_task:
     FRAME
+    INVARIANT task_locked
     dec qword ptr [rsi + prio_array.nr_active]
     mov rax, qword ptr [rdi + task.run_list + LIST_NEXT]
     mov rdx, qword ptr [rdi + task.run_list + LIST_PREV]

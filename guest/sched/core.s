@@ -7,6 +7,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "invariant.inc"
 
 .extern clock_ns
 .extern current_bonus
@@ -40,6 +41,7 @@ schedule:
     mov rax, gs:[percpu.curr]
     cmp dword ptr [rax + task.need_resched], 0
     jne .again
+    INVARIANT unlocked
     popfq
     UNFRAME
     ret
@@ -304,6 +306,7 @@ schedule_switch:
     mov eax, dword ptr [r12 + task.id]
     mov ecx, dword ptr [r15 + task.id]
     EVENT_AT 1, switch, rax, rcx, r14
+    INVARIANT switching
     mov rdi, r12
     mov rsi, r15
     call switch_to

@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "invariant.inc"
 
 .extern apic_count
 .extern enqueue_task_at
@@ -91,11 +92,13 @@ END cpu_rq
 PUBLIC rq_lock
 rq_lock:
     FRAME
+    INVARIANT before_lock
     push rdi
     call spin_lock
     mov rdi, qword ptr [rsp]
     EVENT_AT 2, lock, [rdi + runqueue.cpu], 0
     pop rdi
+    INVARIANT locked
     UNFRAME
     ret
 END rq_lock
@@ -107,6 +110,7 @@ END rq_lock
 PUBLIC rq_unlock
 rq_unlock:
     FRAME
+    INVARIANT before_unlock
     EVENT_AT 2, unlock, [rdi + runqueue.cpu]
     call spin_unlock
     UNFRAME

@@ -12,6 +12,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "policy.inc"
+.include "invariant.inc"
 
 .extern relax
 .extern ipi_run_mailbox
@@ -60,6 +61,7 @@ idle_turn:
     test eax, eax
     jnz .poll
     mov dword ptr gs:[percpu.halted], 1
+    INVARIANT unlocked
     sti
     hlt
     UNFRAME
