@@ -89,7 +89,8 @@ class MachineConfig:
     `max_log_bytes` bounds all serial output, each line counted as 32 bytes at least;
     `max_line_bytes` bounds one line of it. `icount_shift` overrides the shift that `shift()` would
     choose. `qmp_events` keeps a QMP connection from before the guest's first instruction on, so
-    that no event is missed; without it QMP is connected when somebody asks.
+    that no event is missed; without it QMP is connected when somebody asks. `code` is a range of
+    addresses whose instructions the result lists, those that were executed.
 
     Raises ConfigError for a combination that cannot work.
     """
@@ -112,6 +113,7 @@ class MachineConfig:
     max_log_bytes: int = 64 << 20
     max_line_bytes: int = 64 << 10
     qmp_events: bool = False
+    code: range | None = None
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -209,7 +211,9 @@ class MachineConfig:
         command += ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]
         command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         if debug_log is not None:
-            command += ["-d", _DEBUG_ITEMS, "-D", debug_log]
+            command += ["-d", _DEBUG_ITEMS + (",in_asm" if self.code else ""), "-D", debug_log]
+            if self.code:
+                command += ["-dfilter", f"{self.code.start:#x}..{self.code.stop - 1:#x}"]
         if qmp_fd is not None:
             command += [
                 "-chardev",

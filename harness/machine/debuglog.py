@@ -19,6 +19,8 @@ _TRIPLE_FAULT = re.compile(rb"^Triple fault$", re.MULTILINE)
 # "guest-shutdown".
 _SHUTDOWN_REQUEST = re.compile(rb"^qemu_system_shutdown_request reason=(\d+)", re.MULTILINE)
 _GUEST_SHUTDOWN = b"6"
+# A block of code is translated, and then listed, the first time that it is about to be executed.
+_INSTRUCTION = re.compile(rb"^0x([0-9a-f]{8,16}):  ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class DebugFacts:
     triple_fault: bool = False
     reset: bool = False  # asked for by the guest; a triple fault is not counted
     powered_off: bool = False
+    executed: frozenset[int] = frozenset()  # addresses of instructions, where they were asked for
 
 
 class DebugLog:
@@ -54,6 +57,7 @@ class DebugLog:
                 triple_fault=triple_fault,
                 reset=ended and request is None and not triple_fault,
                 powered_off=request is not None and request[1] == _GUEST_SHUTDOWN,
+                executed=frozenset(int(word, 16) for word in set(_INSTRUCTION.findall(text))),
             )
 
     def close(self) -> None:

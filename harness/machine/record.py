@@ -77,6 +77,7 @@ class Record:
             triple_fault=facts.triple_fault,
             reset=facts.reset,
             powered_off=facts.powered_off,
+            executed=facts.executed,
             events=events,
             registers=self.registers,
             seconds=seconds,

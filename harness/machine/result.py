@@ -91,6 +91,7 @@ class MachineResult:
     first_output_seconds: float | None  # from the same start to the guest's first byte
     last_output_seconds: float | None  # ... and to its last
     cpu_seconds: float  # CPU time QEMU used
+    executed: frozenset[int] = frozenset()  # instructions that ran, if `config.code` asked for them
 
     @cached_property
     def log(self) -> tuple[bytes, ...]:
