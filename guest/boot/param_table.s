@@ -44,6 +44,9 @@ param_table:
     PARAM ring_full, PARAM_CHOICE, choices_full,     0,                    0
     PARAM fix,       PARAM_SET,    choices_fix,      0,                    0
     PARAM bug,       PARAM_SET,    choices_bug,      0,                    0
+    PARAM race,      PARAM_CHOICE, choices_race,     0,                    0
+    PARAM race_seed, PARAM_NUMBER, 0,                0xffffffffffffffff,   1
+    PARAM race_one_in, PARAM_NUMBER, 1,              1000000,              16
     .quad 0
 END param_table
 
@@ -67,6 +70,11 @@ choices_ring:
     .asciz "32k"
     .asciz "128k"
     .asciz "512k"
+    .asciz ""
+choices_race:
+    .asciz "off"
+    .asciz "yield"
+    .asciz "delay"
     .asciz ""
 choices_full:
     .asciz "wait"

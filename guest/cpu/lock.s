@@ -10,6 +10,7 @@
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
+.include "race.inc"
 
 .extern relax_spin
 
@@ -21,6 +22,7 @@
 PUBLIC spin_lock
 spin_lock:
     FRAME
+    RACE_POINT
     push rdx
     mov edx, gs:[percpu.cpu]
 .try:
@@ -48,6 +50,7 @@ END spin_lock
 #   irq: as found
 PUBLIC spin_trylock
 spin_trylock:
+    RACE_POINT
     mov ecx, gs:[percpu.cpu]
     mov eax, LOCK_FREE
     lock cmpxchg dword ptr [rdi + lock.owner], ecx
@@ -67,6 +70,7 @@ spin_unlock:
     cmp dword ptr [rdi + lock.owner], eax
     jne .not_owner
     mov dword ptr [rdi + lock.owner], LOCK_FREE
+    RACE_POINT
     UNFRAME
     ret
 .not_owner:

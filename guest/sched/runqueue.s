@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 .include "invariant.inc"
 
 .extern apic_count
@@ -133,6 +134,7 @@ task_rq_lock:
     call cpu_rq
     mov r12, rax
     mov rdi, rax
+    RACE_POINT
     call rq_lock
     mov eax, dword ptr [rbx + task.cpu]
     cmp rax, qword ptr [r12 + runqueue.cpu]
