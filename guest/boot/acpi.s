@@ -4,6 +4,8 @@
 # The root pointer comes from the boot protocol (PVH) or is searched where the BIOS puts it. Where
 # there is no ACPI, CPUID says how many logical processors the package has, and their APIC
 # identifiers are taken to be 0, 1, 2...; the log then says source=cpuid.
+#
+# acpi_find_table finds the other tables, too.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -38,11 +40,8 @@ acpi_find_cpus:
     mov eax, gs:[percpu.apic_id]
     mov byte ptr [rip + apic_ids], al
     mov dword ptr [rip + apic_count], 1
-    call acpi_find_rsdp
-    test rax, rax
-    jz .fallback
-    mov rdi, rax
-    call acpi_find_madt
+    mov edi, SIGNATURE_APIC
+    call acpi_find_table
     test rax, rax
     jz .fallback
     mov rdi, rax
@@ -92,13 +91,19 @@ acpi_find_rsdp:
     ret
 END acpi_find_rsdp
 
-# acpi_find_madt(rdi = root pointer) -> rax = MADT, 0 if there is none. The root table is the XSDT
-# (64-bit entries) from revision 2 on, else the RSDT (32-bit entries).
+# acpi_find_table(edi = signature) -> rax = the first such table, 0 if there is none. The root table
+# is the XSDT (64-bit entries) from revision 2 on, else the RSDT (32-bit entries).
 #   clobbers: rcx, rdx, rsi, rdi
 #   locks: none
-#   irq: off
-PRIVATE acpi_find_madt
-acpi_find_madt:
+#   irq: any
+PUBLIC acpi_find_table
+acpi_find_table:
+    FRAME
+    call acpi_find_rsdp
+    test rax, rax
+    jz .none
+    mov ecx, edi
+    mov rdi, rax
     mov esi, 4                          # bytes an entry
     mov eax, dword ptr [rdi + RSDP_RSDT]
     cmp byte ptr [rdi + RSDP_REVISION], 2
@@ -108,22 +113,23 @@ acpi_find_madt:
 .table:
     test rax, rax
     jz .none
-    mov ecx, dword ptr [rax + SDT_LENGTH]
-    add rcx, rax
+    mov edi, dword ptr [rax + SDT_LENGTH]
+    add rdi, rax
     lea rdx, [rax + SDT_ENTRIES]
 .entry:
-    cmp rdx, rcx
+    cmp rdx, rdi
     jae .none
     mov eax, dword ptr [rdx]            # all tables are below 4 GiB
-    cmp dword ptr [rax], SIGNATURE_APIC
+    cmp dword ptr [rax], ecx
     je .found
     add rdx, rsi
     jmp .entry
 .none:
     xor eax, eax
 .found:
+    UNFRAME
     ret
-END acpi_find_madt
+END acpi_find_table
 
 # acpi_read_madt(rdi = MADT): adds every enabled local APIC.
 #   clobbers: caller-saved

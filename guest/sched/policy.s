@@ -19,7 +19,7 @@
 .extern preempt_schedule
 .extern runqueue_init
 .extern runqueue_table_init
-.extern sched_domain_init
+.extern sched_domains_init
 .extern do_exit
 .extern do_fork
 .extern set_user_nice
@@ -46,7 +46,6 @@ o1_init_cpu:
     call runqueue_table_init
 .own:
     call runqueue_init
-    call sched_domain_init
     UNFRAME
     ret
 .too_many:
@@ -54,6 +53,19 @@ o1_init_cpu:
     PRINT "REFUSED policy=o1: it schedules up to 64 CPUs, there are %u\n", rax
     call refuse
 END o1_init_cpu
+
+# o1_ready(): all CPUs are up: divides them into domains, starts the migration threads.
+#   clobbers: caller-saved
+#   locks: none; from the boot CPU
+#   irq: on
+PRIVATE o1_ready
+o1_ready:
+    FRAME
+    call sched_domains_init
+    call migration_start_threads
+    UNFRAME
+    ret
+END o1_ready
 
 # o1_unsupported(): what this policy does not do yet.
 #   clobbers: never returns
@@ -72,7 +84,7 @@ OBJECT o1_policy
 o1_policy:
     .quad o1_name
     .quad o1_init_cpu
-    .quad migration_start_threads
+    .quad o1_ready
     .quad scheduler_tick
     .quad schedule
     .quad preempt_schedule

@@ -16,6 +16,7 @@
 .extern source_load
 .extern target_load
 .extern task_rq_lock
+.extern wake_idle
 
 .section .text
 # try_to_wake_up(rdi = task, esi = states that are woken, edx = 1 if the waker is about to sleep)
@@ -47,6 +48,8 @@ try_to_wake_up:
     je .activate
     call wake_place
     inc qword ptr [r12 + runqueue.ttwu_attempts]
+    mov edi, eax
+    call wake_idle
     cmp eax, dword ptr [rbx + task.cpu]
     je .activate
     inc qword ptr [r12 + runqueue.ttwu_moved]
