@@ -13,11 +13,12 @@ Two habits make it fit for replaying a log:
   `core.decide`/`core.commit`, `wake.place`/`wake.commit_placement`,
   `balance.search`/`balance.finish_load_balance`.
 
-The known defects of 2.6.11 (fact sheet D1) are part of the specification and reproduced exactly.
+The known defects of 2.6.11 (fact sheet D1) are part of the specification and reproduced exactly;
+`fixes` names those that can be corrected, one by one, by `Constants.fixes`.
 Not modelled: what SMT scheduling adds to the tick and to schedule(), that is putting a task to
 sleep in favour of a better one on the sibling (fact sheet A6 step 2, A7 step 4).
 
-Files carry the names of the assembly files beside which they are read. Reading order: constants,
+Files carry the names of the assembly files beside which they are read. Reading order: fixes, constants,
 bitmap, task, array, runqueue, prio, tick, core, wake, fork, load, domain, balance, migrate, stats;
 then checks, which states what must hold of the data at any time.
 

@@ -20,6 +20,11 @@ def s64(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+def elapsed(since: int, now: int, *, guarded: bool) -> int:
+    """Unsigned difference of two times: if now lies behind, a very long time, or 0 if guarded."""
+    return 0 if guarded and s64(now - since) < 0 else u64(now - since)
+
+
 def c_div(dividend: int, divisor: int) -> int:
     """Signed division as C does it: the quotient is cut toward zero, not floored."""
     quotient = abs(dividend) // abs(divisor)

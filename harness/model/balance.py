@@ -20,9 +20,13 @@ from harness.model.arith import u64
 from harness.model.bitmap import cpus, has_cpu
 from harness.model.constants import SCHED_LOAD_SCALE, Constants, IdleType, SDFlag
 from harness.model.domain import Domain, Group
+from harness.model.fixes import NO_FIXES, Fix, Fixes
 from harness.model.load import ReadLoad, decayed_load, read_live
 from harness.model.migrate import Move, cpu_and_siblings_are_idle, move_tasks
 from harness.model.runqueue import Runqueue
+
+MAX_PINNED_INTERVAL = 512
+"""Milliseconds: how long a domain waits at most that holds nothing but pinned tasks (D1, L01)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class GroupLoad:
 
 
 def find_busiest_group(
-    sd: Domain, this_cpu: int, idle: IdleType, read: ReadLoad
+    sd: Domain, this_cpu: int, idle: IdleType, read: ReadLoad, fixes: Fixes = NO_FIXES
 ) -> tuple[Group | None, int]:
     """The group to take tasks from, and how many (fact sheet A13); (None, 0) when balanced.
 
@@ -55,7 +59,7 @@ def find_busiest_group(
     busiest = max(others, key=lambda load: load.average, default=None)
     if busiest is None or busiest.average == 0:
         return None, 0
-    imbalance = _imbalance(sd, busiest, local, others)
+    imbalance = _imbalance(sd, busiest, local, others, fixes)
     if imbalance:
         return busiest.group, imbalance
     overloaded = busiest.average > SCHED_LOAD_SCALE
@@ -74,7 +78,7 @@ def _group_loads(sd: Domain, this_cpu: int, read: ReadLoad) -> tuple[GroupLoad, 
 
 
 def _imbalance(
-    sd: Domain, busiest: GroupLoad, local: GroupLoad, others: Sequence[GroupLoad]
+    sd: Domain, busiest: GroupLoad, local: GroupLoad, others: Sequence[GroupLoad], fixes: Fixes
 ) -> int:
     """Tasks to move so that neither side crosses the average (fact sheet A13, steps 2 to 6)."""
     max_load, this_load = busiest.average, local.average
@@ -84,23 +88,29 @@ def _imbalance(
     average = SCHED_LOAD_SCALE * sum(g.total for g in groups) // sum(g.power for g in groups)
     if this_load >= average or 100 * max_load <= sd.parameters.imbalance_pct * this_load:
         return 0
-    # The two minima are taken apart, as 2.6.11 does (D1, L07).
-    load = min(max_load - average, average - this_load)
-    load = load * min(busiest.power, local.power) // SCHED_LOAD_SCALE
+    above, below = max_load - average, average - this_load
+    if Fix.L07 in fixes:
+        load = min(above * busiest.power, below * local.power) // SCHED_LOAD_SCALE
+    else:
+        # The two minima are taken apart, as 2.6.11 does (D1).
+        load = min(above, below) * min(busiest.power, local.power) // SCHED_LOAD_SCALE
     if load >= SCHED_LOAD_SCALE - 1:
         return (load + 1) // SCHED_LOAD_SCALE
-    worthwhile = max_load - this_load >= 2 * SCHED_LOAD_SCALE or _gains_power(busiest, local)
-    return 1 if worthwhile else 0
+    far_apart = max_load - this_load >= 2 * SCHED_LOAD_SCALE
+    return 1 if far_apart or _gains_power(busiest, local, fixes) else 0
 
 
-def _gains_power(busiest: GroupLoad, local: GroupLoad) -> bool:
+def _gains_power(busiest: GroupLoad, local: GroupLoad, fixes: Fixes) -> bool:
     """Whether moving one task uses an eighth of a CPU more (fact sheet A13, step 5)."""
     scale = SCHED_LOAD_SCALE
     max_load, this_load = busiest.average, local.average
     power_now = busiest.power * min(scale, max_load) + local.power * min(scale, this_load)
     removed = scale * scale // busiest.power
-    # The load added ignores the power of the group it comes from (D1, L07).
-    added = min(scale * scale // local.power, max_load)
+    if Fix.L07 in fixes:
+        added = min(scale * scale, max_load * busiest.power) // local.power
+    else:
+        # The load added ignores the power of the group it comes from (D1).
+        added = min(scale * scale // local.power, max_load)
     power_moved = busiest.power * min(scale, max(max_load - removed, 0))
     power_moved += local.power * min(scale, this_load + added)
     return power_moved // scale >= power_now // scale + scale // 8
@@ -134,9 +144,11 @@ class Search:
     busiest_cpu: int = -1
 
 
-def search(sd: Domain, this_cpu: int, idle: IdleType, read: ReadLoad) -> Search:
+def search(
+    sd: Domain, this_cpu: int, idle: IdleType, read: ReadLoad, fixes: Fixes = NO_FIXES
+) -> Search:
     """Look for a CPU to relieve, from hints alone (fact sheet A15)."""
-    group, imbalance = find_busiest_group(sd, this_cpu, idle, read)
+    group, imbalance = find_busiest_group(sd, this_cpu, idle, read, fixes)
     if group is None:
         return Search(Found.NO_GROUP)
     cpu = find_busiest_queue(group, read)
@@ -145,11 +157,11 @@ def search(sd: Domain, this_cpu: int, idle: IdleType, read: ReadLoad) -> Search:
     return Search(Found.SELF if cpu == this_cpu else Found.BUSIEST, imbalance, cpu)
 
 
-def begin_load_balance(sd: Domain, idle: IdleType, result: Search) -> None:
+def begin_load_balance(sd: Domain, idle: IdleType, result: Search, fixes: Fixes = NO_FIXES) -> None:
     """Count an attempt and what its search found (fact sheet A15).
 
-    load_balance counts a search that found its own CPU nowhere (D1, L16); newly-idle balancing
-    counts it as a missing queue.
+    load_balance counts a search that found its own CPU nowhere (D1), unless L16 is corrected;
+    newly-idle balancing counts it as a missing queue.
     """
     stats = sd.stats.lb[idle]
     stats.lb_cnt += 1
@@ -158,30 +170,43 @@ def begin_load_balance(sd: Domain, idle: IdleType, result: Search) -> None:
     elif result.found is Found.NO_QUEUE:
         stats.lb_nobusyq += 1
     elif result.found is Found.SELF:
-        stats.lb_nobusyq += idle == IdleType.NEWLY_IDLE
+        stats.lb_nobusyq += idle == IdleType.NEWLY_IDLE or Fix.L16 in fixes
     else:
         stats.lb_imbalance += result.imbalance
 
 
-def back_off(sd: Domain) -> None:
+def back_off(sd: Domain, fixes: Fixes = NO_FIXES) -> None:
     """Nothing to do in this domain: look again later (fact sheet A15, BAL).
 
-    Not clamped, so the interval may exceed its maximum (D1, L03); the failure count stays (L02).
+    Not clamped, so the interval may exceed its maximum, and the failure count stays (D1), unless
+    L03 and L02 are corrected.
     """
-    if sd.balance_interval < sd.parameters.max_interval:
+    if Fix.L02 in fixes:
+        sd.nr_balance_failed = 0
+    _double_interval(sd, sd.parameters.max_interval, fixes)
+
+
+def _double_interval(sd: Domain, limit: int, fixes: Fixes) -> None:
+    if sd.balance_interval < limit:
         sd.balance_interval *= 2
+        if Fix.L03 in fixes:
+            sd.balance_interval = min(sd.balance_interval, limit)
 
 
 def finish_load_balance(
-    sd: Domain, idle: IdleType, nr_moved: int, busiest: Runqueue, this_cpu: int
+    sd: Domain, idle: IdleType, move: Move, busiest: Runqueue, this_cpu: int
 ) -> bool:
     """Consequences of an attempt that had a busiest CPU (fact sheet A15).
 
-    True: active balancing was requested, and the caller wakes `busiest`'s migration thread.
+    True: active balancing was requested, and the caller wakes `busiest`'s migration thread. A CPU
+    whose tasks are all pinned is like any other (D1), unless L01 is corrected.
     """
-    if nr_moved:
+    if move.pulls:
         sd.nr_balance_failed = 0
         sd.balance_interval = sd.parameters.min_interval
+        return False
+    if move.all_pinned and Fix.L01 in busiest.k.fixes:
+        _double_interval(sd, MAX_PINNED_INTERVAL, busiest.k.fixes)
         return False
     sd.stats.lb[idle].lb_failed += 1
     sd.nr_balance_failed += 1
@@ -217,16 +242,17 @@ def load_balance(
     read: ReadLoad | None = None,
 ) -> Balance:
     """The whole of load_balance, nobody interfering (fact sheet A15)."""
-    result = search(sd, this_rq.cpu, idle, read or read_live(rqs))
-    begin_load_balance(sd, idle, result)
+    fixes = this_rq.k.fixes
+    result = search(sd, this_rq.cpu, idle, read or read_live(rqs), fixes)
+    begin_load_balance(sd, idle, result, fixes)
     if result.found is not Found.BUSIEST:
-        back_off(sd)
+        back_off(sd, fixes)
         return Balance(sd, result)
     busiest = rqs[result.busiest_cpu]
     move = Move()
     if busiest.nr_running > 1:
         move = _pull(this_rq, busiest, rqs, result, sd, idle, jiffies)
-    kick = finish_load_balance(sd, idle, len(move.pulls), busiest, this_rq.cpu)
+    kick = finish_load_balance(sd, idle, move, busiest, this_rq.cpu)
     return Balance(sd, result, move, kick)
 
 
@@ -239,15 +265,19 @@ def load_balance_newidle(
 ) -> Balance:
     """Balancing by a CPU that is about to run out of work (fact sheet A15).
 
-    Takes the other lock without asking whether there is more than one task (D1, L05), and leaves
-    interval and failure count alone.
+    Takes the other lock without asking whether there is more than one task (D1), unless L05 is
+    corrected, and leaves interval and failure count alone.
     """
     idle = IdleType.NEWLY_IDLE
-    result = search(sd, this_rq.cpu, idle, read or read_live(rqs))
-    begin_load_balance(sd, idle, result)
+    fixes = this_rq.k.fixes
+    result = search(sd, this_rq.cpu, idle, read or read_live(rqs), fixes)
+    begin_load_balance(sd, idle, result, fixes)
     if result.found is not Found.BUSIEST:
         return Balance(sd, result)
-    move = _pull(this_rq, rqs[result.busiest_cpu], rqs, result, sd, idle, jiffies)
+    busiest = rqs[result.busiest_cpu]
+    move = Move()
+    if busiest.nr_running > 1 or Fix.L05 not in fixes:
+        move = _pull(this_rq, busiest, rqs, result, sd, idle, jiffies)
     sd.stats.lb[idle].lb_failed += not move.pulls
     return Balance(sd, result, move)
 
@@ -285,17 +315,24 @@ def balance_due(
     """Whether a tick balances in a domain; if so, the next time is set (fact sheet A15).
 
     CPUs take turns by an offset of hz * cpu / nr_cpus jiffies. The next time is counted from when
-    this one was due, so a CPU that is late catches up tick after tick (D1, L04). rebalance_tick
-    sets it after the attempt, which makes no difference: nothing else reads it.
+    this one was due, so a CPU that is late catches up tick after tick (D1), unless L04 is
+    corrected. rebalance_tick sets it after the attempt, which makes no difference: nothing else
+    reads it.
     """
+    interval = balance_interval(sd, idle, k)
+    now = u64(jiffies + k.hz * cpu // nr_cpus)
+    if u64(now - sd.last_balance) < interval:
+        return False
+    sd.last_balance = now if Fix.L04 in k.fixes else u64(sd.last_balance + interval)
+    return True
+
+
+def balance_interval(sd: Domain, idle: IdleType, k: Constants) -> int:
+    """Jiffies between two attempts in a domain: more where there is other work (A15)."""
     interval = sd.balance_interval
     if idle != IdleType.SCHED_IDLE:
         interval *= sd.parameters.busy_factor
-    interval = max(k.msecs_to_jiffies(interval), 1)
-    if u64(jiffies + k.hz * cpu // nr_cpus - sd.last_balance) < interval:
-        return False
-    sd.last_balance = u64(sd.last_balance + interval)
-    return True
+    return max(k.msecs_to_jiffies(interval), 1)
 
 
 def rebalance_tick(

@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass
 from functools import cached_property
 
+from harness.model.fixes import NO_FIXES, Fixes
+
 NS_PER_SECOND = 1_000_000_000
 
 MAX_RT_PRIO = 100
@@ -78,12 +80,13 @@ class Now:
 
 @dataclass(frozen=True)
 class Constants:
-    """Everything that depends on HZ (fact sheet A1).
+    """What a machine is configured by: everything that depends on HZ (fact sheet A1), corrections.
 
     Raises ValueError for a HZ at which the default slice would be no tick at all.
     """
 
     hz: int = 1000
+    fixes: Fixes = NO_FIXES
 
     def __post_init__(self) -> None:
         if self.hz < 10:

@@ -14,18 +14,20 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.model.arith import u64
+from harness.model.arith import elapsed, u64
 from harness.model.array import PrioArray, dequeue_task, enqueue_task, requeue_task
 from harness.model.bitmap import sched_find_first_bit
 from harness.model.constants import (
     MAX_PRIO,
     MAX_RT_PRIO,
     ON_RUNQUEUE_WEIGHT_128,
+    Constants,
     Now,
     Policy,
     State,
     nice_to_prio,
 )
+from harness.model.fixes import Fix
 from harness.model.prio import current_bonus, recalc_task_prio
 from harness.model.runqueue import (
     Runqueue,
@@ -80,12 +82,13 @@ def put_prev(
 
     `preempt`: schedule() was entered from an interrupt, which never dequeues. `signal_pending`: an
     interruptible sleep is called off. The run time is an unsigned difference: a clock behind
-    `timestamp` counts as the longest run (D1, L06).
+    `timestamp` counts as the longest run, unless L06 is corrected (D1).
     """
     rq.stats.sched_cnt += 1
     prev = rq.curr
     prev.preempt_active = preempt
-    run_time = min(u64(now_ns - prev.timestamp), rq.k.ns_max_sleep_avg)
+    run_time = elapsed(prev.timestamp, now_ns, guarded=Fix.L06 in rq.k.fixes)
+    run_time = min(run_time, rq.k.ns_max_sleep_avg)
     run_time //= max(current_bonus(prev, rq.k), 1)
     voluntary = prev.state != State.RUNNING and not preempt
     dequeued = False
@@ -117,13 +120,13 @@ def decide(rq: Runqueue, now_ns: int) -> Decision:
     swap = rq.active.nr_active == 0
     array = rq.expired if swap else rq.active
     next = array.queue[sched_find_first_bit(array.bitmap)][0]
-    return Decision(next, swap, _waiting_credit(next, now_ns))
+    return Decision(next, swap, _waiting_credit(next, now_ns, rq.k))
 
 
-def _waiting_credit(next: Task, now_ns: int) -> int | None:
+def _waiting_credit(next: Task, now_ns: int, k: Constants) -> int | None:
     if rt_task(next) or next.activated <= 0:
         return None
-    waited = u64(now_ns - next.timestamp)
+    waited = elapsed(next.timestamp, now_ns, guarded=Fix.L06 in k.fixes)
     if next.activated == 1:
         return u64(waited * ON_RUNQUEUE_WEIGHT_128) // 128
     return waited
@@ -138,6 +141,8 @@ def commit(rq: Runqueue, departure: Departure, decision: Decision, now: Now) -> 
     if next is rq.idle:
         # best_expired_prio stays behind, stale (D1, L09).
         rq.expired_timestamp = 0
+        if Fix.L09 in rq.k.fixes:
+            rq.best_expired_prio = MAX_PRIO
         rq.stats.sched_goidle += 1
     else:
         _take_from_array(rq, decision, now.jiffies)

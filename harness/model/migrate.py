@@ -15,6 +15,7 @@ from harness.model.bitmap import __ffs, cpus, find_next_bit, has_cpu, sched_find
 from harness.model.constants import MAX_PRIO, SCHED_LOAD_SCALE, IdleType, Now, SDFlag
 from harness.model.core import Resched, preempt_curr
 from harness.model.domain import Domain, task_hot
+from harness.model.fixes import Fix
 from harness.model.load import ReadLoad
 from harness.model.runqueue import (
     MigrationRequest,
@@ -57,13 +58,16 @@ def pull_task(
 ) -> None:
     """Move one task to the tail of its list on the other CPU (fact sheet A14).
 
-    Slice, priorities, sleep average and last_ran go along unchanged; the other side's record of
-    expiries does not learn of it (D1, L08).
+    Slice, priorities, sleep average and last_ran go along unchanged. The other side's record of
+    expiries does not learn of it (D1), unless L08 is corrected.
     """
     dequeue_task(p, src_array)
     src.nr_running -= 1
     p.cpu = dst.cpu
     dst.nr_running += 1
+    if dst_array is dst.expired and Fix.L08 in dst.k.fixes:
+        dst.expired_timestamp = dst.expired_timestamp or jiffies
+        dst.best_expired_prio = min(dst.best_expired_prio, p.static_prio)
     enqueue_task(p, dst_array, jiffies)
     p.timestamp = translate_time(p.timestamp, src, dst)
 
@@ -83,6 +87,12 @@ class Move:
     pulls: tuple[Pull, ...] = ()
     skipped: tuple[tuple[Task, Verdict], ...] = ()
 
+    @property
+    def all_pinned(self) -> bool:
+        """Whether affinity alone kept every task but the running one from moving."""
+        reasons = {verdict for _, verdict in self.skipped} - {Verdict.RUNNING}
+        return not self.pulls and reasons == {Verdict.AFFINITY}
+
 
 def move_tasks(
     dst: Runqueue,
@@ -98,7 +108,7 @@ def move_tasks(
     """Move up to `max_nr_move` tasks in the prescribed order (fact sheet A14).
 
     Expired before active, best priority first, within a list from tail to head. The preemption
-    check ignores into which array a task went (D1, L10).
+    check ignores into which array a task went (D1), unless L10 is corrected.
     """
     if max_nr_move == 0 or src.nr_running <= 1:
         return Move()
@@ -114,7 +124,8 @@ def move_tasks(
         dst.stats.pt[idle].pt_gained += 1
         src.stats.pt[idle].pt_lost += 1
         pull_task(p, src, src_array, dst, dst_array, jiffies)
-        pulls.append(Pull(p, expired, preempt_curr(p, dst, this_cpu)))
+        quiet = expired and Fix.L10 in dst.k.fixes
+        pulls.append(Pull(p, expired, None if quiet else preempt_curr(p, dst, this_cpu)))
         if len(pulls) == max_nr_move:
             break
     return Move(tuple(pulls), tuple(skipped))
@@ -142,16 +153,26 @@ def cpu_and_siblings_are_idle(rqs: Sequence[Runqueue], cpu: int) -> bool:
     return all(rqs[sibling].is_idle for sibling in cpus(span))
 
 
-def push_targets(domains: Sequence[Domain], busiest_cpu: int) -> Iterator[tuple[Domain, int]]:
-    """Other CPUs in the order active balancing visits them, each once (fact sheet A16)."""
-    visited = 1 << busiest_cpu
-    for sd in domains:
+def push_targets(busiest: Runqueue) -> Iterator[tuple[Domain, int]]:
+    """Other CPUs in the order active balancing visits them, each once (fact sheet A16).
+
+    With L11 corrected, the one that asked for it.
+    """
+    visited = 1 << busiest.cpu
+    if Fix.L11 in busiest.k.fixes:
+        visited = ~(1 << busiest.push_cpu)
+    for sd in busiest.domains:
         if not sd.has(SDFlag.LOAD_BALANCE):
             return
         for group in sd.groups:
             for cpu in cpus(group.cpumask & ~visited):
                 visited |= 1 << cpu
                 yield sd, cpu
+
+
+def may_push(busiest: Runqueue) -> bool:
+    """Whether active balancing goes on: the migration thread is one of those running (A16)."""
+    return busiest.nr_running > (2 if Fix.L11 in busiest.k.fixes else 1)
 
 
 def active_load_balance(
@@ -163,14 +184,15 @@ def active_load_balance(
     """Push tasks to idle CPUs, one to each, as the migration thread does (fact sheet A16).
 
     The migration thread counts as running, so the only ordinary task may be pushed; push_cpu is not
-    consulted (D1, L11). Returns each target with what was moved. `is_idle` answers for a CPU and
-    its hardware threads what was read without a lock; by default from the model.
+    consulted (D1); both are otherwise if L11 is corrected. Returns each target with what was moved.
+    `is_idle` answers for a CPU and its hardware threads what was read without a lock; by default
+    from the model.
     """
     idle_now = is_idle or (lambda cpu: cpu_and_siblings_are_idle(rqs, cpu))
     busiest.stats.alb_cnt += 1
     pushed = []
-    for sd, cpu in push_targets(busiest.domains, busiest.cpu):
-        if busiest.nr_running <= 1:
+    for sd, cpu in push_targets(busiest):
+        if not may_push(busiest):
             break
         if not idle_now(cpu):
             continue

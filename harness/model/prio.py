@@ -7,7 +7,7 @@ that depends on its nice level is *interactive*: it returns to the active array 
 
 from __future__ import annotations
 
-from harness.model.arith import c_div, u32, u64
+from harness.model.arith import c_div, elapsed, u32, u64
 from harness.model.constants import (
     INTERACTIVE_DELTA,
     MAX_BONUS,
@@ -17,6 +17,7 @@ from harness.model.constants import (
     nice_to_prio,
     prio_to_nice,
 )
+from harness.model.fixes import Fix
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, rt_task
 
@@ -100,9 +101,10 @@ def recalc_task_prio(p: Task, now_ns: int, k: Constants) -> None:
     """Credit the sleep since `p.timestamp` and set the dynamic priority (fact sheet A5).
 
     `now_ns` lies after `p.timestamp`; if not, the unsigned difference counts as a sleep of the
-    longest kind (D1, L06). The task must be off the lists.
+    longest kind, unless L06 is corrected (D1). The task must be off the lists.
     """
-    slept = min(u64(now_ns - p.timestamp), k.ns_max_sleep_avg)
+    slept = elapsed(p.timestamp, now_ns, guarded=Fix.L06 in k.fixes)
+    slept = min(slept, k.ns_max_sleep_avg)
     if slept:
         _credit_sleep(p, slept, k)
     p.prio = effective_prio(p, k)

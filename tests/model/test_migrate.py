@@ -162,10 +162,10 @@ def test_whole_cores_are_idle_or_not() -> None:
 
 def test_push_visits_every_other_cpu_once_from_near_to_far() -> None:
     rqs = runqueues(Topology(sockets=2, cores=2))
-    visits = [(sd.parameters.name, cpu) for sd, cpu in push_targets(rqs[2].domains, 2)]
+    visits = [(sd.parameters.name, cpu) for sd, cpu in push_targets(rqs[2])]
     assert visits == [("CORE", 3), ("CPU", 0), ("CPU", 1)]
     rqs[2].domains[0].parameters = replace(CPU, flags=SDFlag(0))
-    assert list(push_targets(rqs[2].domains, 2)) == []
+    assert list(push_targets(rqs[2])) == []
 
 
 def test_active_balancing_pushes_one_task_to_each_idle_cpu() -> None:
