@@ -6,37 +6,39 @@ Shared with the other policy: ``task_new``, ``start``, ``switch``, ``tick``, ``y
 same CPU. Every event is logged under the queue lock of the CPU that it is about (`v_balance`,
 `v_balanced`, `v_steal`, `v_victim`, ``yield`` and the totals: under none).
 
-Priority: real-time tasks by rt_priority: 66 and more 0, 33 and more 10, else 20. Others by nice:
-up to -15: 30, -8: 40, -1: 50, 9: 60, else 70. Rings, best first: 0..29 real-time, by priority;
-30..34 normal, 30 + (priority - 30) / 10; 35 idle class. Each holds 256 tasks, first in, first out.
+Priorities, classes and rings are those of guest/veridian/README.md: rings 0..29 real-time, by
+priority; 30..33 normal; 34 idle class. Ring and overflow list together are one queue, first in,
+first out.
 
 * A running task is in no ring. nr: tasks in the rings. load: min(10 * (nr + 1 unless the idle task
-  runs), 100), stored again whenever nr or the running task changes, under the lock.
+  runs), 100), stored again whenever nr or the running task changes, under the lock. Balancing and
+  placement decide by it alone; it saturates by design.
 * A slice is 10 ticks. A tick takes one off; at 0 the task is to reschedule. `schedule` refills a
   slice of 0 after its decision, whether prev stays or leaves. ``yield`` makes the slice 0, then
   `schedule`. A wake-up preempts nobody but the idle task.
-* Effective priority: of a waiting normal task its priority - min((jiffies - since) / 100, 20);
-  of all others the plain priority. since: jiffies of its last `start`, `v_place` with migrated=0,
-  or `v_schedule` that took it off a CPU.
+* Effective priority: of a waiting normal task its priority - min((jiffies - since) / 100, 20); of
+  all others the plain priority. since: jiffies of its last `start`, `v_place` with migrated=0, or
+  `v_schedule` that took it off a CPU.
 * Totals of a task: cpu_time and run_delay are the jiffies from the `v_schedule` that gave it a CPU
   to the one that took it off, and from since to the former; pcnt counts the former.
 * `schedule`: prev stays a candidate while its state is TASK_RUNNING or preempt=1, and it may run
   here (CPU online and in cpus_allowed). next is the head of the best ring, none on an offline CPU.
-  With both, `v_compare`; should_preempt(prev, next): next RT and prev not; both RT and next
-  better; both normal and next better, or equal and prev's slice 0 (better: a smaller effective
-  priority). Preempted, prev goes to the tail of its ring before next leaves its own. Idle is never
-  queued.
+  next is looked at where it stands: it leaves its ring only to run. With both, `v_compare`;
+  should_preempt(prev, next): next RT and prev not; both RT and next better; both normal and next
+  better, or equal and prev's slice 0 (better: a smaller effective priority). Preempted, prev goes
+  to the tail of its ring before next leaves its own. Idle is never queued.
 * A prev that is runnable but may not run here is in no ring after the switch: the incoming side,
   with nobody on its stack any more, places it.
 * Placing a task (woken, forked, handed over, drained, its affinity changed): it is claimed, in no
-  ring, under the lock of its CPU. Repeat: `v_find` and the loads read, task.cpu = the CPU chosen,
-  change locks, until that CPU is online and allowed under its own lock; then `v_place`, `v_enqueue`
-  and, if the CPU idles, `v_kick`. Chosen is the CPU of least load among those online and allowed:
-  task.cpu before any other of the same load, then the lowest. If no CPU is both, cpus_allowed
-  becomes all ones first.
-* `balance_load`: from CPU 0's tick when jiffies is a multiple of 100; both locks are taken, lower
-  CPU first, for `v_migrate`. Taken are waiting tasks, best ring first, in order, that may run on
-  dst; others keep their place. An offline dst gets none.
+  ring, under the lock of its CPU. One that was woken stays on task.cpu, where it ran last, if that
+  is online and allowed. For all others: `v_find` and the loads read, task.cpu = the CPU chosen,
+  change locks, until that CPU is online and allowed under its own lock. Then `v_place`, `v_enqueue`
+  and, if the CPU idles, `v_kick`. Chosen is the CPU of least load among those online and allowed,
+  the lowest first. If no CPU is both, cpus_allowed becomes all ones first.
+* `balance_load`: at every 10th tick of a CPU (field n of ``tick``) that idles, every 100th of one
+  that does not; not on an offline CPU, nor where there is only one. Both locks are taken, lower CPU
+  first, for `v_migrate`. Taken are waiting tasks, best ring first, in order, that may run on dst;
+  others keep their place. An offline dst gets none.
 * Stealing, round-robin algorithm only: before `schedule` takes its lock, where the rings are empty
   and prev is idle or leaves; the CPU of the largest nr of 2 and more, the lowest first.
 """
