@@ -1,4 +1,5 @@
-# make         builds the guest image, build/guest.elf
+# make         builds the guest image, build/guest.elf; with CHECK=1 build/checked.elf, which
+#              verifies its run queues at every unlock (make run CHECK=1 boots that one)
 # make run     boots it on four CPUs and judges the run
 # make test    runs the whole test suite; ARGS="-k name" passes options on to pytest
 # make lint    checks Python (ruff, mypy --strict) and assembly
@@ -15,10 +16,10 @@ setup:
 	@sh harness/setup.sh
 
 all: setup
-	@$(PYTHON) -m harness.toolchain.build
+	@$(PYTHON) -m harness.toolchain.build $(if $(CHECK),-D CHECK=1 -o build/checked.elf)
 
 run: all
-	@$(PYTHON) -m harness.cli run --smp 4 $(ARGS)
+	@$(PYTHON) -m harness.cli run --smp 4 $(if $(CHECK),--checked) $(ARGS)
 
 test: all
 	@$(PYTHON) -m pytest $(ARGS)

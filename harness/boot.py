@@ -11,6 +11,7 @@
         assert run.passed                   # waits for the end; leaving the block ends the guest
 
     run = boot(workload="W1", cpus=1)       # tasks to schedule, by name, file or value
+    run = boot(workload="W4", topology="2x2")    # two sockets of two cores
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness.machine import Clock, ConfigError, Machine, MachineConfig, MachineResult
+from harness.machine import Clock, ConfigError, Machine, MachineConfig, MachineResult, Topology
+from harness.model import domain
 from harness.oracle.outcome import Outcome
 from harness.oracle.verdict import Expectation, Verdict, judge
 from harness.toolchain.image import Image, ImageError
@@ -114,6 +116,7 @@ class Run:
             machine=self.result,
             build_id=self.build_id,
             cpus=self.config.cpus,
+            topology=model_topology(self.config),
             expectations=self._expectations,
         )
 
@@ -155,10 +158,11 @@ class Run:
 
 def boot(
     image: Path | str | None = None,
-    cpus: int = 4,
+    cpus: int | None = None,
     clock: Clock | str = Clock.VIRTUAL,
     seed: int = 1,
     *,
+    topology: Topology | str | None = None,
     hz: int = 1000,
     machine: str = "microvm",
     accel: str = "tcg",
@@ -170,25 +174,32 @@ def boot(
     extra_args: Sequence[str] = (),
     expectations: Sequence[Expectation] = (),
     workload: str | Path | Workload | None = None,
+    checked: bool = False,
     **params: str | int,
 ) -> Run:
     """Boot a guest; returns at once, the run waits for the end when it is asked.
 
-    Without ``image`` this project's guest is built, where that is due, and booted.  ``params`` are
+    Without ``image`` this project's guest is built, where that is due, and booted; ``checked``, it
+    verifies its own run queues at every unlock (rules S and K).  ``params`` are
     boot parameters of the guest beside ``seed``, ``hz``, ``clock`` and ``cpus``.  ``timeout`` and
     ``quiet`` (longest silence) are wall seconds.  With a ``workload`` the guest schedules its tasks
     by policy ``o1`` and skips its self-tests, unless ``params`` say otherwise.
 
+    ``topology`` says how the CPUs share sockets and cores (``2x2``: two sockets of two cores, see
+    ``Topology.parse``); without ``cpus`` it says how many there are, without either there are 4.
+
     Raises ``ConfigError`` for what cannot work, ``FileNotFoundError`` for a missing image, and what
     the toolchain raises when the guest does not build.  What goes wrong with QEMU is an outcome.
     """
-    path = default_image() if image is None else Path(image)
+    path = default_image(checked=checked) if image is None else Path(image)
     if workload is not None:
         modules = (workload_module(workload), *modules)
         params = {**WORKLOAD_PARAMS, **params}
+    shape = Topology.parse(topology) if isinstance(topology, str) else topology
     config = MachineConfig(
         image=path,
-        cpus=cpus,
+        cpus=count_cpus(cpus, shape),
+        topology=shape,
         clock=parse_clock(clock),
         hz=hz,
         machine=machine,
@@ -205,7 +216,7 @@ def boot(
         config,
         build_id=build_id_of(path),
         expectations=expectations,
-        default_image=image is None,
+        default_image=image is None and not checked,
         workload=None if isinstance(workload, Workload) or workload is None else str(workload),
     )
 
@@ -232,6 +243,24 @@ def workload_module(workload: str | Path | Workload) -> Path:
     return path
 
 
+DEFAULT_CPUS = 4
+
+
+def count_cpus(cpus: int | None, topology: Topology | None) -> int:
+    """How many CPUs a machine gets: as many as were asked for, else as its topology has."""
+    if cpus is not None:
+        return cpus
+    return DEFAULT_CPUS if topology is None else topology.cpus
+
+
+def model_topology(config: MachineConfig) -> domain.Topology:
+    """The machine's shape as the model knows it."""
+    if config.topology is None:
+        return domain.Topology(cores=config.cpus)
+    shape = config.topology
+    return domain.Topology(shape.nodes, shape.sockets, shape.cores, shape.threads)
+
+
 def parse_clock(clock: Clock | str) -> Clock:
     """The clock of that name; raises ``ConfigError``."""
     try:
@@ -242,11 +271,16 @@ def parse_clock(clock: Clock | str) -> Clock:
 
 
 @functools.cache
-def default_image() -> Path:
-    """This project's guest, built once per process where its sources are newer."""
-    # Keystone and Capstone take long to load, and only a build needs them.
-    from harness.toolchain.build import build_guest
+def default_image(*, checked: bool = False) -> Path:
+    """This project's guest, built once per process where its sources are newer.
 
+    ``checked``: with its own checks of every run queue at every unlock.
+    """
+    # Keystone and Capstone take long to load, and only a build needs them.
+    from harness.toolchain.build import ROOT, build_guest
+
+    if checked:
+        return build_guest(output=ROOT / "build" / "checked.elf", defines={"CHECK": 1})
     return build_guest()
 
 
@@ -269,6 +303,7 @@ def _build_id(image: Path, _modified: int) -> str | None:
 
 _OPTIONS: Mapping[str, str] = {
     "cpus": "--smp",
+    "topology": "--topology",
     "clock": "--clock",
     "hz": "--hz",
     "machine": "--machine",

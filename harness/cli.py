@@ -18,8 +18,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.boot import WORKLOAD_PARAMS, Run, build_id_of, default_image, workload_module
-from harness.machine import Clock, ConfigError, Ending, MachineConfig
+from harness.boot import (
+    WORKLOAD_PARAMS,
+    Run,
+    build_id_of,
+    count_cpus,
+    default_image,
+    workload_module,
+)
+from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
 from harness.report.lanes import Selection, event_list, lanes
@@ -72,7 +79,24 @@ def run_command(
             show_default=False,
         ),
     ] = None,
-    smp: Annotated[int, typer.Option("--smp", metavar="N", help="CPUs, 1 to 255.")] = 4,
+    smp: Annotated[
+        int | None,
+        typer.Option(
+            "--smp",
+            metavar="N",
+            help="CPUs, 1 to 255 (default: as many as the topology has, 4 without one).",
+        ),
+    ] = None,
+    topology: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="How CPUs share sockets and cores: 2x2 (sockets x cores), 2x2x2 (x threads), or "
+            "sockets=2,cores=2,threads=1,nodes=2 (sockets per node; nodes take q35 or pc). "
+            "Without it they are cores of one socket.",
+            show_default=False,
+        ),
+    ] = None,
     clock: Annotated[
         Clock,
         typer.Option(
@@ -123,6 +147,13 @@ def run_command(
     keep_log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the serial log; `check` reads it.")
     ] = None,
+    checked: Annotated[
+        bool,
+        typer.Option(
+            "--checked",
+            help="Boot the guest that verifies its run queues at every unlock; slower.",
+        ),
+    ] = False,
 ) -> None:
     """Boot a guest, judge the run, and show what each CPU did.
 
@@ -130,15 +161,19 @@ def run_command(
     """
     params = dict(_parse_param(item) for item in param or [])
     modules = tuple(module or ())
+    if checked and image is not None:
+        _stop("--checked is a build of this project's guest: leave out --image", BAD_INPUT)
     try:
         if workload is not None:
             modules = (workload_module(workload), *modules)
             params = {**WORKLOAD_PARAMS, **params}
         with _working("building the guest"):
-            path = default_image() if image is None else image
+            path = default_image(checked=checked) if image is None else image
+        shape = None if topology is None else Topology.parse(topology)
         config = MachineConfig(
             image=path,
-            cpus=smp,
+            cpus=count_cpus(smp, shape),
+            topology=shape,
             clock=clock,
             hz=hz,
             machine=machine,
@@ -153,14 +188,14 @@ def run_command(
         run = Run(
             config,
             build_id=build_id_of(path),
-            default_image=image is None,
+            default_image=image is None and not checked,
             workload=workload,
         )
     except BuildError as error:
         _stop(f"the guest does not build:\n{error}", BAD_ENVIRONMENT)
     except (ConfigError, WorkloadError) as error:
         _stop(str(error), BAD_INPUT)
-    with run, _working(f"running on {smp} CPUs, at most {timeout:g} s"):
+    with run, _working(f"running on {config.cpus} CPUs, at most {timeout:g} s"):
         run.verdict  # noqa: B018 - waits for the end while the spinner turns
     if keep_log is not None:
         _save(run, keep_log)

@@ -7,12 +7,13 @@ without findings; otherwise its outcome is that of the worst, in the order of :c
 harness-error  the run was stopped by its user
 qemu-error     QEMU did not start, was killed, or exited with a status of its own
 wrong-image    ``hello`` carries another build id than the image that was booted
-panic          a panic report, or the exit status of one
+panic          a panic report other than a broken rule's, or the exit status of one
 triple-fault   QEMU saw one
 reset          QEMU saw one, or exited with 0: no guest can say "pass" that way
 hang           silence, or the time is over and no CPU can ever wake
 timeout        the time is over
-violation      a rule is broken, or the replay differs (asked only of a sound log)
+violation      a rule is broken: the guest's own checks found it, or a rule about events or the
+               replay (both asked only of a sound log)
 fail           a failed self-test, a refusal, ``result=fail``, the exit status of a failure or an
                unknown one, missing CPUs, an unmet expectation (the last two only of a sound log)
 lost-log       any damage, or more output than allowed
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from harness.machine.result import Ending, MachineResult
+from harness.model.domain import Topology
 from harness.oracle.outcome import Outcome
 from harness.oracle.replay import replay
 from harness.oracle.replay_report import story
@@ -114,6 +116,7 @@ def judge(
     machine: MachineResult | None = None,
     build_id: str | None = None,
     cpus: int | None = None,
+    topology: Topology | None = None,
     expectations: Sequence[Expectation] = (),
     rules: Sequence[Rule] = RULES,
 ) -> Verdict:
@@ -125,19 +128,20 @@ def judge(
     have taken, where the policy has one; every expectation met.
 
     ``machine`` is ``None`` for a log that was saved: then, and without ``build_id``, the verdict
-    says what remains unproven.  Without ``cpus``, ``hello`` says how many CPUs to look for.
+    says what remains unproven.  Without ``cpus``, ``hello`` says how many CPUs to look for; without
+    ``topology`` the log says how they share cores and packages.
     What an expectation raises goes through to the caller.
     """
     findings = [
         *_failures(trace),
         *_image(trace, build_id),
-        *(_machine(machine) if machine is not None else ()),
+        *(_machine(machine, trace) if machine is not None else ()),
         *_damage(trace),
     ]
     if trace.sound:
         findings += _cpus(trace, cpus)
         findings += _violations(trace, rules)
-        findings += _replayed(trace)
+        findings += _replayed(trace, topology)
         findings += _unmet(trace, expectations)
     findings.sort(key=lambda finding: finding.outcome.rank)
     unproven = []
@@ -148,7 +152,7 @@ def judge(
     return Verdict(tuple(findings), tuple(unproven))
 
 
-def _machine(machine: MachineResult) -> Iterator[Finding]:
+def _machine(machine: MachineResult, trace: Trace) -> Iterator[Finding]:
     """What the way QEMU ended says against the run."""
     if machine.triple_fault:
         yield Finding(Outcome.TRIPLE_FAULT, "the CPU shut down: a fault, and no handler for it")
@@ -158,7 +162,7 @@ def _machine(machine: MachineResult) -> Iterator[Finding]:
         yield Finding(Outcome.RESET, "the guest switched the machine off")
     match machine.ending:
         case Ending.EXITED:
-            yield from _status(machine)
+            yield from _status(machine, trace)
         case Ending.DEADLINE if _asleep_for_good(machine):
             yield Finding(Outcome.HANG, f"{_given_up(machine)}: no interrupt can wake a CPU")
         case Ending.DEADLINE:
@@ -189,13 +193,15 @@ def _asleep_for_good(machine: MachineResult) -> bool:
     return bool(states) and all(state.halted and not state.interrupts for state in states)
 
 
-def _status(machine: MachineResult) -> Iterator[Finding]:
+def _status(machine: MachineResult, trace: Trace) -> Iterator[Finding]:
     match machine.status:
         case int(status) if status == EXIT_PASS:
             return
         case int(status) if status == EXIT_FAIL:
             yield Finding(Outcome.FAIL, f"the guest exited with status {EXIT_FAIL}: it failed")
         case int(status) if status == EXIT_PANIC:
+            if any(report.broken_rule for report in trace.panics):
+                return
             yield Finding(Outcome.PANIC, f"the guest exited with status {EXIT_PANIC}: it panicked")
         case int(status) if status == EXIT_REFUSED:
             reason = f"the guest exited with status {EXIT_REFUSED}: it refused to start"
@@ -221,7 +227,12 @@ def _image(trace: Trace, build_id: str | None) -> Iterator[Finding]:
 
 def _failures(trace: Trace) -> Iterator[Finding]:
     """Failure markers: what the guest itself says against the run, be the log damaged or not."""
-    yield from (Finding(Outcome.PANIC, str(report)) for report in trace.panics)
+    for report in trace.panics:
+        if report.broken_rule is None:
+            yield Finding(Outcome.PANIC, str(report))
+        else:
+            words = f"{report.broken_rule}: found by the guest on CPU {report.cpu}"
+            yield Finding(Outcome.VIOLATION, words)
     yield from (Finding(Outcome.FAIL, f"the guest refused: {words}") for words in trace.refusals)
     for result in trace.ktap.failures:
         reason = f" ({result.reason})" if result.reason else ""
@@ -254,9 +265,9 @@ def _violations(trace: Trace, rules: Iterable[Rule]) -> Iterator[Finding]:
             yield Finding(Outcome.VIOLATION, str(violation))
 
 
-def _replayed(trace: Trace) -> Iterator[Finding]:
+def _replayed(trace: Trace, topology: Topology | None) -> Iterator[Finding]:
     """The first decision in which a log of policy ``o1`` differs from the model."""
-    difference = replay(trace)
+    difference = replay(trace, topology)
     if difference is not None:
         yield Finding(Outcome.VIOLATION, str(difference), story(trace, difference))
 

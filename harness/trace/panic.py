@@ -10,6 +10,7 @@ PANIC_PREFIX = "PANIC "
 REFUSED_PREFIX = "REFUSED "
 
 _PAIR = re.compile(r"([a-z][a-z0-9]*)=(\S+)")
+_BROKEN_RULE = re.compile(r"rule ([A-Z]+[0-9]+: .*)")
 _NUMBER = re.compile(r"0x[0-9a-f]{1,16}|0|[1-9][0-9]{0,18}")
 
 
@@ -32,6 +33,12 @@ class PanicReport:
     """Return addresses, innermost first."""
     complete: bool = False
     """Whether the report has its last line."""
+
+    @property
+    def broken_rule(self) -> str | None:
+        """What a checked guest (``CHECK=1``) found broken, the rule's name first."""
+        match = _BROKEN_RULE.fullmatch(self.reason)
+        return match[1] if match else None
 
     def __str__(self) -> str:
         who = "?" if self.cpu is None else str(self.cpu)

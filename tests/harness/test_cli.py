@@ -155,7 +155,7 @@ def test_events_lists_the_vocabulary() -> None:
 
 
 def test_a_guest_that_does_not_build_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> Path:
+    def fail(*, checked: bool) -> Path:
         raise BuildError("guest/x.s:3:1: error: unknown instruction")
 
     monkeypatch.setattr(cli, "default_image", fail)

@@ -228,7 +228,7 @@ def test_a_guest_that_does_not_build_is_one_message(project: pytest.Pytester) ->
 
         @pytest.fixture(autouse=True)
         def broken(monkeypatch):
-            def fail():
+            def fail(*, checked):
                 raise BuildError("guest/x.s:3:1: error: unknown instruction")
             monkeypatch.setattr(front_door, "default_image", fail)
 
