@@ -38,9 +38,14 @@ first out.
 * `balance_load`: at every 10th tick of a CPU (field n of ``tick``) that idles, every 100th of one
   that does not; not on an offline CPU, nor where there is only one. Both locks are taken, lower CPU
   first, for `v_migrate`. Taken are waiting tasks, best ring first, in order, that may run on dst;
-  others keep their place. An offline dst gets none.
+  others keep their place. An offline dst gets none. After the last `v_enqueue`, `v_kick` if any
+  moved and dst idles, then `v_migrated`.
 * Stealing, round-robin algorithm only: before `schedule` takes its lock, where the rings are empty
-  and prev is idle or leaves; the CPU of the largest nr of 2 and more, the lowest first.
+  and prev is idle or leaves; the CPU of the largest nr of 2 and more, the lowest first. The thief
+  kicks nobody.
+* ``set_nice``, ``set_policy``: a waiting task leaves its ring for the change and goes to the tail.
+* ``switch`` is voluntary if prev does not stay runnable: state not TASK_RUNNING, preempt=0. Totals
+  count it for prev. An ended task leaves with state 32, and is freed 100 jiffies later.
 """
 
 from harness.trace.event_kind import EventType
