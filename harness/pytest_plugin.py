@@ -51,7 +51,7 @@ class Booter:
         """Boot a guest; the arguments are those of :func:`harness.boot.boot`."""
         accel = options.setdefault("accel", self._config.getoption("harness_accel"))
         options.setdefault("qemu", self._config.getoption("harness_qemu"))
-        if cpus is None:
+        if cpus is None and options.get("topology") is None:
             cpus = self._config.getoption("harness_smp")
         if clock is None:
             clock = self._config.getoption("harness_clock")

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.machine.errors import ConfigError
+from harness.machine.topology import Topology
+
 # Instructions that one CPU must be able to execute between two ticks, so that the tick, its events
 # and their formatting do not eat all of it.
 MIN_INSTRUCTIONS_PER_TICK = 20_000
@@ -30,6 +33,8 @@ _MACHINE_OPTIONS = {
     "q35": "q35",
     "pc": "pc",
 }
+# QEMU's other machines do not tell the guest which CPU is in which node (ACPI SRAT).
+_NUMA_MACHINES = ("q35", "pc")
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 # What QEMU tells about the guest's end beside its exit status, in its own log: register dumps at
 # each reset with the line "Triple fault", and the changes of the run state.
@@ -37,10 +42,6 @@ _DEBUG_ITEMS = "cpu_reset,trace:qemu_system_shutdown_request,trace:runstate_set"
 _PARAM_KEY = re.compile(r"[a-z][a-z0-9_.]*")
 _PARAM_VALUE = re.compile(r"[!-~]+")
 _RESERVED_PARAMS = ("hz", "clock", "cpus")
-
-
-class ConfigError(ValueError):
-    """A configuration no machine can be built from; the message names the field and the way out."""
 
 
 class Clock(enum.Enum):
@@ -52,32 +53,6 @@ class Clock(enum.Enum):
 
     VIRTUAL = "virtual"
     REAL = "real"
-
-
-@dataclass(frozen=True)
-class Topology:
-    """How the CPUs share sockets and cores; the product is the number of CPUs."""
-
-    sockets: int = 1
-    cores: int = 1
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ConfigError(f"topology: {name}={value}; at least 1 is needed")
-
-    @property
-    def cpus(self) -> int:
-        return self.sockets * self.cores * self.threads
-
-    @property
-    def highest_apic_id(self) -> int:
-        """Each level gets whole bits of the APIC id, so odd counts leave gaps in the numbering."""
-        thread_bits = (self.threads - 1).bit_length()
-        core_bits = (self.cores - 1).bit_length()
-        core_part = (self.cores - 1) << thread_bits
-        return ((self.sockets - 1) << (core_bits + thread_bits)) | core_part | (self.threads - 1)
 
 
 @dataclass(frozen=True)
@@ -118,6 +93,7 @@ class MachineConfig:
     def __post_init__(self) -> None:
         self._check_choices()
         self._check_cpus()
+        self._check_nodes()
         self._check_bounds()
         self._check_params()
         if len(self.modules) > 1:
@@ -148,6 +124,18 @@ class MachineConfig:
                 f"cpus={self.cpus}: 1 to {MAX_APIC_ID + 1} CPUs work; the highest APIC id would be "
                 f"{topology.highest_apic_id}; ids above {MAX_APIC_ID} need x2APIC, which TCG lacks"
             )
+
+    def _check_nodes(self) -> None:
+        if self.topology is None or self.topology.nodes == 1:
+            return
+        nodes = self.topology.nodes
+        if self.machine not in _NUMA_MACHINES:
+            raise ConfigError(
+                f"topology: machine={self.machine!r} has one node, not {nodes}: "
+                f"use one of {', '.join(_NUMA_MACHINES)}"
+            )
+        if self.memory_mib < nodes:
+            raise ConfigError(f"memory_mib={self.memory_mib}: {nodes} nodes need 1 each at least")
 
     def _check_bounds(self) -> None:
         for name, low in (("hz", 1), ("memory_mib", 2), ("timeout", 0.001), ("max_log_bytes", 1)):
@@ -205,7 +193,7 @@ class MachineConfig:
         QEMU tells about resets and run states.
         """
         command = [self.qemu, "-M", _MACHINE_OPTIONS[self.machine], "-m", str(self.memory_mib)]
-        command += ["-smp", self._smp(), *self._acceleration()]
+        command += [*self._cpus_and_nodes(), *self._acceleration()]
         command += ["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"]
         command += ["-monitor", "none", "-no-reboot", "-sandbox", _SANDBOX]
         command += ["-chardev", "stdio,id=serial0,signal=off", "-serial", "chardev:serial0"]
@@ -232,11 +220,10 @@ class MachineConfig:
         """The run as one line for a shell: serial port on the terminal, Ctrl-C ends it."""
         return shlex.join(word.replace(",signal=off", ",signal=on") for word in self.command())
 
-    def _smp(self) -> str:
+    def _cpus_and_nodes(self) -> list[str]:
         if self.topology is None:
-            return str(self.cpus)
-        shape = self.topology
-        return f"{self.cpus},sockets={shape.sockets},cores={shape.cores},threads={shape.threads}"
+            return ["-smp", str(self.cpus)]
+        return ["-smp", self.topology.smp(), *self.topology.numa(self.memory_mib)]
 
     def _acceleration(self) -> list[str]:
         if self.accel == "kvm":

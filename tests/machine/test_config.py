@@ -64,6 +64,11 @@ def test_real_clock_needs_no_shift() -> None:
         ({"cpus": 4, "topology": Topology(sockets=3)}, "topology gives 3 CPUs, but cpus=4"),
         # 3 cores take 2 bits of the APIC id, so 64 sockets reach id 63 * 4 + 2.
         ({"cpus": 195, "topology": Topology(65, 3), "clock": Clock.REAL}, "id would be 258"),
+        ({"topology": Topology(2, nodes=2)}, "'microvm' has one node, not 2: use one of q35, pc"),
+        (
+            {"topology": Topology(2, nodes=2), "machine": "pc", "memory_mib": 1},
+            "memory_mib=1: 2 nodes need 1 each at least",
+        ),
         ({"hz": 0}, "hz=0"),
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": float("nan")}, "timeout=nan"),
@@ -90,6 +95,43 @@ def test_what_cannot_work_is_refused_by_name(fields: dict[str, Any], words: str)
 def test_topology_of_no_cores_is_refused() -> None:
     with pytest.raises(ConfigError, match="cores=0"):
         Topology(cores=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "topology"),
+    [
+        ("sockets=2,cores=3,threads=4,nodes=5", Topology(2, 3, 4, 5)),
+        ("nodes=2,cores=4", Topology(cores=4, nodes=2)),
+        ("threads=2", Topology(threads=2)),
+        ("2x3", Topology(sockets=2, cores=3)),
+        ("2x3x4", Topology(2, 3, 4)),
+    ],
+)
+def test_a_topology_is_read_from_text(text: str, topology: Topology) -> None:
+    assert Topology.parse(text) == topology
+    assert Topology.parse(str(topology)) == topology
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "4", "2x", "2x2x2x2", "sockets", "sockets=-1", "cores=2,cores=2", "dies=2", "2 x 2"],
+)
+def test_a_topology_that_is_none_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not understood; write .*nodes=1, or 2x2 for"):
+        Topology.parse(text)
+
+
+def test_each_node_gets_its_sockets_and_its_memory() -> None:
+    config = MachineConfig(
+        IMAGE, cpus=6, machine="q35", memory_mib=65, topology=Topology(sockets=3, nodes=2)
+    )
+    command = " ".join(config.command())
+    assert "-smp 6,sockets=6,cores=1,threads=1" in command
+    assert "id=node0,size=33M -numa node,nodeid=0,memdev=node0" in command
+    assert "id=node1,size=32M -numa node,nodeid=1,memdev=node1" in command
+    for node, sockets in enumerate(((0, 1, 2), (3, 4, 5))):
+        for socket in sockets:
+            assert f"-numa cpu,node-id={node},socket-id={socket}" in command
 
 
 def test_boot_parameters_start_with_the_machines_own() -> None:
