@@ -18,9 +18,9 @@ The known defects of 2.6.11 (fact sheet D1) are part of the specification and re
 Not modelled: what SMT scheduling adds to the tick and to schedule(), that is putting a task to
 sleep in favour of a better one on the sibling (fact sheet A6 step 2, A7 step 4).
 
-Files carry the names of the assembly files beside which they are read. Reading order: fixes, constants,
-bitmap, task, array, runqueue, prio, tick, core, wake, fork, load, domain, balance, migrate, stats;
-then checks, which states what must hold of the data at any time.
+Files carry the names of the assembly files beside which they are read. Reading order: fixes,
+constants, bitmap, task, array, runqueue, prio, tick, core, wake, fork, load, domain, balance,
+migrate, stats; then checks, which states what must hold of the data at any time.
 
 "Fact sheet A5" and the like, here and in the oracle, name the parts of the notes on 2.6.11's
 `kernel/sched.c` that this was written from:

@@ -208,18 +208,31 @@ def finish_load_balance(
     if move.all_pinned and Fix.L01 in busiest.k.fixes:
         _double_interval(sd, MAX_PINNED_INTERVAL, busiest.k.fixes)
         return False
+    return count_failure(sd, idle) and request_push(busiest, this_cpu)
+
+
+def count_failure(sd: Domain, idle: IdleType) -> bool:
+    """An attempt moved nothing (fact sheet A15). True: too often, the caller asks for a push."""
     sd.stats.lb[idle].lb_failed += 1
     sd.nr_balance_failed += 1
-    kick = False
-    if sd.nr_balance_failed > sd.parameters.cache_nice_tries + 2:
-        kick = not busiest.active_balance
-        if kick:
-            busiest.active_balance = True
-            busiest.push_cpu = this_cpu
+    too_often = sd.nr_balance_failed > sd.parameters.cache_nice_tries + 2
+    if too_often:
         sd.nr_balance_failed = sd.parameters.cache_nice_tries
     if sd.balance_interval < sd.parameters.max_interval:
         sd.balance_interval += 1
-    return kick
+    return too_often
+
+
+def request_push(busiest: Runqueue, this_cpu: int) -> bool:
+    """Under the busiest's lock: have its migration thread push, unless it was asked (A15).
+
+    True: nobody had asked before, and the caller wakes that thread.
+    """
+    if busiest.active_balance:
+        return False
+    busiest.active_balance = True
+    busiest.push_cpu = this_cpu
+    return True
 
 
 @dataclass(frozen=True, slots=True)

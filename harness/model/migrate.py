@@ -7,7 +7,7 @@ which sends the interrupts: dst's when pulling, src's when its migration thread 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model.array import PrioArray, dequeue_task, enqueue_task
@@ -81,16 +81,29 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    task: Task
+    reason: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """What move_tasks did: tasks moved, in order, and those it passed over, with the reason."""
 
     pulls: tuple[Pull, ...] = ()
-    skipped: tuple[tuple[Task, Verdict], ...] = ()
+    skipped: tuple[Skip, ...] = ()
+
+    @classmethod
+    def of(cls, steps: Iterable[Pull | Skip]) -> Move:
+        """Take all steps."""
+        taken = list(steps)
+        pulls = tuple(step for step in taken if isinstance(step, Pull))
+        return cls(pulls, tuple(step for step in taken if isinstance(step, Skip)))
 
     @property
     def all_pinned(self) -> bool:
         """Whether affinity alone kept every task but the running one from moving."""
-        reasons = {verdict for _, verdict in self.skipped} - {Verdict.RUNNING}
+        reasons = {skip.reason for skip in self.skipped} - {Verdict.RUNNING}
         return not self.pulls and reasons == {Verdict.AFFINITY}
 
 
@@ -110,14 +123,29 @@ def move_tasks(
     Expired before active, best priority first, within a list from tail to head. The preemption
     check ignores into which array a task went (D1), unless L10 is corrected.
     """
+    steps = move_steps(dst, src, max_nr_move, sd, idle, this_cpu, jiffies, dst_idle=dst_idle)
+    return Move.of(steps)
+
+
+def move_steps(
+    dst: Runqueue,
+    src: Runqueue,
+    max_nr_move: int,
+    sd: Domain,
+    idle: IdleType,
+    this_cpu: int,
+    jiffies: int,
+    *,
+    dst_idle: bool,
+) -> Iterator[Pull | Skip]:
+    """move_tasks one task at a time: each step is done when it is given."""
     if max_nr_move == 0 or src.nr_running <= 1:
-        return Move()
-    pulls: list[Pull] = []
-    skipped: list[tuple[Task, Verdict]] = []
+        return
+    pulled = 0
     for p in migration_order(src):
         verdict = can_migrate_task(p, src, dst.cpu, sd, dst_idle)
         if verdict is not Verdict.MIGRATE:
-            skipped.append((p, verdict))
+            yield Skip(p, verdict)
             continue
         expired = p.array is src.expired
         src_array, dst_array = (src.expired, dst.expired) if expired else (src.active, dst.active)
@@ -125,10 +153,10 @@ def move_tasks(
         src.stats.pt[idle].pt_lost += 1
         pull_task(p, src, src_array, dst, dst_array, jiffies)
         quiet = expired and Fix.L10 in dst.k.fixes
-        pulls.append(Pull(p, expired, None if quiet else preempt_curr(p, dst, this_cpu)))
-        if len(pulls) == max_nr_move:
-            break
-    return Move(tuple(pulls), tuple(skipped))
+        yield Pull(p, expired, None if quiet else preempt_curr(p, dst, this_cpu))
+        pulled += 1
+        if pulled == max_nr_move:
+            return
 
 
 def migration_order(src: Runqueue) -> Iterator[Task]:
@@ -289,11 +317,19 @@ def sched_exec(rq: Runqueue, read: ReadLoad) -> int:
 
     If that is another one, sched_migrate_task follows.
     """
+    sd = exec_domain(rq, rq.nr_running)
+    return rq.cpu if sd is None else exec_target(rq, sd, read)
+
+
+def exec_domain(rq: Runqueue, nr_running: int) -> Domain | None:
+    """The widest domain that takes part, if there is a reason to leave (fact sheet A16)."""
     rq.stats.sbe_cnt += 1
     willing = [sd for sd in rq.domains if sd.has(SDFlag.BALANCE_EXEC)]
-    if rq.nr_running <= 1 or not willing:
-        return rq.cpu
-    sd = willing[-1]
+    return willing[-1] if nr_running > 1 and willing else None
+
+
+def exec_target(rq: Runqueue, sd: Domain, read: ReadLoad) -> int:
+    """The CPU of that domain to go on with, maybe the same (fact sheet A16)."""
     sd.stats.sbe_attempts += 1
     cpu = find_idlest_cpu(rq.curr, rq.cpu, sd, read)
     sd.stats.sbe_pushed += cpu != rq.cpu

@@ -16,6 +16,7 @@ from harness.model.load import LoadRead, read_live
 from harness.model.migrate import (
     Migration,
     Move,
+    Skip,
     Verdict,
     __migrate_task,
     active_load_balance,
@@ -109,7 +110,7 @@ def test_tasks_passed_over_are_reported_in_order() -> None:
     src, dst, sd = two_cpus(running, bound, free)
     result = move(src, dst, sd, 5)
     assert [pull.task for pull in result.pulls] == [free]
-    assert result.skipped == ((bound, Verdict.AFFINITY), (running, Verdict.RUNNING))
+    assert result.skipped == (Skip(bound, Verdict.AFFINITY), Skip(running, Verdict.RUNNING))
     assert (src.stats.pt[2].pt_lost, dst.stats.pt[2].pt_gained) == (1, 1)
 
 
