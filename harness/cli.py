@@ -26,6 +26,7 @@ from harness.boot import (
     default_image,
     workload_module,
 )
+from harness.coverage.command import coverage
 from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
@@ -61,6 +62,9 @@ def main() -> NoReturn:
         _err.print("harness: interrupted", markup=False)
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+app.command()(coverage)
 
 
 @app.callback()

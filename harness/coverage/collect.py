@@ -1,0 +1,112 @@
+"""Boots an image under the translation log and says which of its lines ran. Kept by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.boot import Run, build_id_of
+from harness.coverage.codemap import CodeMap, code_map
+from harness.coverage.pool import Crash, Pool
+from harness.coverage.scenario import Scenario
+from harness.coverage.store import Store, key_of
+from harness.toolchain.build import ROOT
+from harness.toolchain.image import Image
+
+STORE = ROOT / "build" / "coverage" / "runs"
+TIMEOUT, QUIET = 240.0, 60.0
+"""Wall seconds; a machine that others use as well may be slow."""
+
+_HANDLER = "harness.coverage.collect:handle"
+
+
+class CoverageError(Exception):
+    """A boot gave no coverage; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class BootLines:
+    """One boot: the verdict, the CPU time that QEMU took, the lines that ran."""
+
+    scenario: Scenario
+    outcome: str
+    reason: str
+    cpu_seconds: float
+    lines: dict[str, list[int]]
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "pass"
+
+
+@lru_cache(maxsize=4)
+def map_of(image: Path, root: Path) -> CodeMap:
+    """The lines of an image; ``root`` holds the sources that it was built from."""
+    with Image(image) as opened:
+        return code_map(opened, root)
+
+
+def boot_lines(image: Path, root: Path, scenario: Scenario) -> BootLines:
+    """Boots and judges. Raises ConfigError and WorkloadError; a verdict is no error."""
+    code = map_of(image, root)
+    config = scenario.config(image, timeout=TIMEOUT, quiet=QUIET, code=code.text)
+    with Run(config, build_id=build_id_of(image)) as run:
+        verdict, result = run.verdict, run.result
+    lines = {file: sorted(found) for file, found in code.executed(result.executed).items()}
+    seconds = round(result.cpu_seconds, 3)
+    return BootLines(scenario, verdict.outcome.value, verdict.reason, seconds, lines)
+
+
+def handle(job: dict[str, Any]) -> dict[str, Any]:
+    """A worker's job: see `collect`."""
+    scenario = _scenario(job["scenario"])
+    return asdict(boot_lines(Path(job["image"]), Path(job["root"]), scenario))
+
+
+def _scenario(value: dict[str, Any]) -> Scenario:
+    params = tuple((key, word) for key, word in value["params"])
+    return Scenario(**{**value, "params": params})
+
+
+def _boot_lines(value: dict[str, Any]) -> BootLines:
+    return BootLines(**{**value, "scenario": _scenario(value["scenario"])})
+
+
+def collect(
+    image: Path,
+    root: Path,
+    scenarios: Sequence[Scenario],
+    *,
+    workers: int = 1,
+    folder: Path = STORE,
+) -> Iterator[BootLines]:
+    """The lines that each boot executed, in the order in which they end, known ones first.
+
+    Raises CoverageError where a boot cannot be observed.
+    """
+    store = Store(folder)
+    keys = {scenario: _key(image, scenario) for scenario in scenarios}
+    jobs = []
+    for scenario in scenarios:
+        known = store.get(keys[scenario])
+        if known is None:
+            jobs.append({"image": str(image), "root": str(root), "scenario": asdict(scenario)})
+        else:
+            yield _boot_lines(known)
+    with Pool(_HANDLER, min(workers, len(jobs))) as pool:
+        for job, answer in pool.run(jobs):
+            scenario = _scenario(job["scenario"])
+            if isinstance(answer, Crash):
+                raise CoverageError(f"{scenario.name} of {image.name}: {answer.words}")
+            found = _boot_lines(answer)
+            if found.passed:
+                store.put(keys[scenario], answer)
+            yield found
+
+
+def _key(image: Path, scenario: Scenario) -> str:
+    modules = [path.read_bytes() for path in scenario.module()]
+    return key_of(build_id_of(image), scenario, *modules)

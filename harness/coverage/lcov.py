@@ -1,0 +1,32 @@
+"""lcov's trace format (``coverage.info``): what genhtml and most CI front ends read.
+
+The count of a line is the number of runs that executed it. Reference: geninfo(1), "FILES".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
+
+from harness.coverage.record import FileCoverage
+
+
+def lcov(files: Iterable[FileCoverage], root: PurePath, test: str = "boots") -> str:
+    """The whole file; ``root`` makes the names of sources absolute, as genhtml wants them."""
+    return "".join(f"{line}\n" for file in files for line in _record(file, root, test))
+
+
+def _record(file: FileCoverage, root: PurePath, test: str) -> Iterator[str]:
+    yield f"TN:{test}"
+    yield f"SF:{root / file.file}"
+    for name, line in file.functions:
+        yield f"FN:{line},{name}"
+    for name, line in file.functions:
+        yield f"FNDA:{file.runs[line]},{name}"
+    yield f"FNF:{len(file.functions)}"
+    yield f"FNH:{sum(1 for _, line in file.functions if file.runs[line])}"
+    for line, count in sorted(file.runs.items()):
+        yield f"DA:{line},{count}"
+    yield f"LF:{file.total}"
+    yield f"LH:{file.covered}"
+    yield "end_of_record"

@@ -1,0 +1,29 @@
+"""Why a line of the guest needs no run that executes it.
+
+A reason belongs to what the line does or to the function it stands in. It takes no line out of the
+figures: those count every line. It only tells the lines that still need a test from those that do
+not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+_PANIC = re.compile(r"\s*PANIC\b")
+_REFUSAL = re.compile(r"\s*(?:PRINT\s+\"REFUSED|call\s+refuse\b)")
+
+FUNCTIONS: Mapping[str, str] = {
+    "enqueue_task_head": "called only when a CPU goes offline; tests/functions has it",
+}
+"""Functions that no boot calls."""
+
+
+def reason(function: str, lines: Sequence[str], line: int) -> str | None:
+    """The reason for a line (from 1) of a file, or ``None``: somebody has to test it."""
+    text = lines[line - 1]
+    if _PANIC.match(text):
+        return "a panic: an invariant is broken"
+    if _REFUSAL.match(text) or any(_REFUSAL.match(near) for near in lines[line : line + 2]):
+        return "a refusal to start"
+    return FUNCTIONS.get(function)
