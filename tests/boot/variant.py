@@ -36,8 +36,15 @@ class Variants:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def build(self, name: str, changes: Sequence[Change], more: Sequence[Path] = ()) -> Path:
-        """The guest with some lines replaced and some sources added."""
+    def build(
+        self,
+        name: str,
+        changes: Sequence[Change],
+        more: Sequence[Path] = (),
+        *,
+        checked: bool = False,
+    ) -> Path:
+        """The guest with some lines replaced and some sources added; ``checked``: CHECK=1."""
         default_image()  # makes the generated includes, too
         sources = {str(path.relative_to(GUEST)): path for path in sorted(GUEST.rglob("*.s"))}
         for change in changes:
@@ -47,9 +54,10 @@ class Variants:
             sources[change.file].write_text(text)
         built = build_image(
             [*sources.values(), *more],
-            self._folder / "guest.elf",
+            self._folder / ("checked.elf" if checked else "guest.elf"),
             linker_script=ROOT / "linker.ld",
             include=[GUEST / "include", ROOT / "build" / "include"],
             base=Path("/"),
+            defines={"CHECK": 1} if checked else None,
         )
         return Path(shutil.copy(built, self._folder / f"{name.replace(' ', '_')}.elf"))

@@ -1,0 +1,131 @@
+"""The checked guest finds nothing wrong with itself, and sees each of its rules broken.
+
+Each variant breaks one rule. What is broken is found by the guest itself, at the next unlock or
+switch, and named by the verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.oracle.outcome import Outcome
+from harness.pytest_plugin import Booter
+from tests.boot import PATIENT
+from tests.boot.variant import Change, Variants
+
+INTERACTIVE = str(Path(__file__).with_name("interactive.yaml"))
+ARRAY, CORE, RUNQUEUE, WAKE = "sched/array.s", "sched/core.s", "sched/runqueue.s", "sched/wake.s"
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A change of the guest that breaks a rule, and a workload that gets there."""
+
+    rule: str
+    change: Change
+    workload: str = "W3"
+    cpus: int = 2
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.change.file}"
+
+
+BREACHES = [
+    Breach("S1", Change(ARRAY, ["btr qword ptr [rsi + prio_array.bitmap], rax"], [])),
+    Breach(
+        "S2",
+        Change(
+            ARRAY,
+            ["mov qword ptr [rdi + prio_array.bitmap + 16], 1 << (MAX_PRIO - 128)"],
+            ["mov qword ptr [rdi + prio_array.bitmap + 16], 0"],
+        ),
+    ),
+    Breach("S3", Change(ARRAY, ["dec qword ptr [rsi + prio_array.nr_active]"], [])),
+    Breach(
+        "S4",
+        Change(RUNQUEUE, ["inc qword ptr [rsi + runqueue.nr_running]"],
+               ["add qword ptr [rsi + runqueue.nr_running], 2"]),
+    ),
+    Breach("S5", Change(CORE, ["mov qword ptr [rbx + runqueue.expired], rax"], []), "W1", 1),
+    Breach("S6", Change(RUNQUEUE, ["mov rdx, gs:[percpu.op_jiffies]", "call enqueue_task_at"],
+                        ["mov rdx, gs:[percpu.op_jiffies]", "call enqueue_task_at",
+                         "inc dword ptr [rdi + task.prio]"])),
+    Breach(
+        "S7",
+        Change(ARRAY, ["mov qword ptr [rcx + LIST_PREV], rax"], []),
+    ),
+    Breach(
+        "S9",
+        Change(
+            RUNQUEUE,
+            ["mov dword ptr [rax + task.prio], MAX_PRIO"],
+            ["mov dword ptr [rax + task.prio], MAX_PRIO - 1"],
+        ),
+    ),
+    Breach(
+        "S10",
+        Change("sched/tick.s", ["mov dword ptr [r12 + task.time_slice], eax"], []),
+        "W1",
+        1,
+    ),
+    Breach("S11", Change(CORE, ["mov qword ptr [rbx + runqueue.expired_timestamp], 0",
+                                "inc qword ptr [rbx + runqueue.sched_goidle]"],
+                         ["inc qword ptr [rbx + runqueue.sched_goidle]"]), INTERACTIVE, 1),
+    Breach("S12", Change(CORE, ["mov gs:[percpu.curr], r15"], [])),
+    Breach("K1", Change("sched/migrate.s", ["xchg rdi, rsi"], []), "W8"),
+    Breach(
+        "K2",
+        Change(
+            RUNQUEUE,
+            ["mov rsi, qword ptr [rdi + task.array]", "call dequeue_task"],
+            [
+                "mov rsi, qword ptr [rdi + task.array]",
+                "xor dword ptr [rdi + task.cpu], 1",
+                "call dequeue_task",
+                "xor dword ptr [rbx + task.cpu], 1",
+            ],
+        ),
+    ),
+    Breach("K3", Change(CORE, ["mov rdi, rbx", "call rq_unlock"], [])),
+    Breach("K4", Change("sched/migrate.s", ["mov r14d, eax", "cli"], ["mov r14d, eax"]), "W8"),
+    Breach(
+        "K6",
+        Change(CORE, ["mov qword ptr [r15 + task.timestamp], r13"],
+               ["mov rdi, rbx", "call rq_unlock", "mov qword ptr [r15 + task.timestamp], r13"]),
+    ),
+    Breach(
+        "P15",
+        Change("cpu/timer.s", ["call lapic_eoi"], []),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("breach", BREACHES, ids=str)
+def test_the_guest_names_the_rule_that_is_broken(
+    breach: Breach, boot: Booter, variants: Variants
+) -> None:
+    name = f"{breach.rule} {BREACHES.index(breach)}"
+    image = variants.build(name, [breach.change], checked=True)
+    run = boot(image, breach.cpus, workload=breach.workload, **PATIENT)
+    assert run.outcome is Outcome.VIOLATION, run.verdict
+    assert run.verdict.reason.startswith(f"{breach.rule}: "), run.verdict
+
+
+@pytest.mark.parametrize(("workload", "cpus"), [("W1", 1), ("W3", 2), ("W8", 4), ("mixed", 4)])
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_the_checked_guest_finds_nothing(
+    workload: str, cpus: int, clock: str, boot: Booter
+) -> None:
+    run = boot(cpus=cpus, clock=clock, workload=workload, checked=True, **PATIENT)
+    assert run.passed, run.verdict
+
+
+def test_only_the_checked_guest_looks(boot: Booter, variants: Variants) -> None:
+    # The bit stays set, nobody else notices: the list's next task is picked by luck.
+    breach = BREACHES[0]
+    image = variants.build("S1 unchecked", [breach.change])
+    run = boot(image, breach.cpus, workload=breach.workload, **PATIENT)
+    assert "found by the guest" not in run.verdict.reason
