@@ -8,12 +8,14 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "invariant.inc"
+.include "fix.inc"
 
 .extern clock_ns
 .extern current_bonus
 .extern deactivate_task
 .extern dequeue_task
 .extern enqueue_task_at
+.extern idle_balance
 .extern ipi_send
 .extern jiffies
 .extern recalc_task_prio
@@ -124,8 +126,8 @@ schedule_once:
     ret
 END schedule_once
 
-# schedule_run_time(r12 = prev, r13 = now) -> rax = ns to take off its sleep average. The
-# difference is unsigned: a clock behind the time-stamp counts as the longest run.
+# schedule_run_time(r12 = prev, r13 = now) -> rax = ns to take off its sleep average. A clock behind
+# the time-stamp counts as the longest run: defect L06. Corrected: as none.
 #   clobbers: caller-saved
 #   locks: the run queue's held
 #   irq: off
@@ -140,6 +142,7 @@ schedule_run_time:
     mov ecx, eax
     mov rax, r13
     sub rax, qword ptr [r12 + task.timestamp]
+    NO_NEGATIVE_TIME rax, rdx
     mov rdx, qword ptr [rip + sched_constants + sched_constants.ns_max_sleep_avg]
     cmp rax, rdx
     cmova rax, rdx
@@ -168,9 +171,10 @@ schedule_leave:
 END schedule_leave
 
 # schedule_pick(rbx = run queue, r13 = now) -> rax = next: the head of the best list that is not
-# empty, of the active array; the arrays change places when that is empty.
+# empty, of the active array; the arrays change places when that is empty. With nothing to run it
+# looks for work elsewhere first.
 #   clobbers: caller-saved
-#   locks: the run queue's held
+#   locks: the run queue's held, and dropped where idle_balance drops it
 #   irq: off
 PRIVATE schedule_pick
 schedule_pick:
@@ -178,7 +182,13 @@ schedule_pick:
     push r14
     push r15
     cmp qword ptr [rbx + runqueue.nr_running], 0
+    jne .some
+    mov rdi, rbx
+    call idle_balance
+    # Read again: it may have found work, or let go of the lock meanwhile.
+    cmp qword ptr [rbx + runqueue.nr_running], 0
     je .idle
+.some:
     mov rax, qword ptr [rbx + runqueue.active]
     cmp qword ptr [rax + prio_array.nr_active], 0
     je .swap
@@ -208,8 +218,12 @@ schedule_pick:
     EVENT_AT 1, swap, [rbx + runqueue.cpu]
     jmp .search
 .idle:
-    # best_expired_prio stays as it is, as in the original.
     mov qword ptr [rbx + runqueue.expired_timestamp], 0
+    # The best priority among the expired is not forgotten: defect L09. Corrected: it is.
+    FIXED 9
+    jnc .idle_task
+    mov qword ptr [rbx + runqueue.best_expired_prio], MAX_PRIO
+.idle_task:
     inc qword ptr [rbx + runqueue.sched_goidle]
     mov r14, qword ptr [rbx + runqueue.idle]
     mov eax, dword ptr [r14 + task.id]
@@ -237,6 +251,7 @@ schedule_credit:
     jle .done
     mov rax, r13
     sub rax, qword ptr [r14 + task.timestamp]
+    NO_NEGATIVE_TIME rax, rdx
     cmp dword ptr [r14 + task.activated], 1
     jne .whole
     imul rax, rax, ON_RUNQUEUE_WEIGHT_128

@@ -10,9 +10,12 @@
 .include "trace.inc"
 
 .extern activate_task
+.extern active_load_balance
 .extern cpu_count
 .extern cpu_rq
 .extern deactivate_task
+.extern double_rq_lock
+.extern double_rq_unlock
 .extern format_unsigned
 .extern preempt_curr
 .extern rq_lock
@@ -188,6 +191,12 @@ migration_thread:
     mov rbx, gs:[percpu.runqueue]
     mov rdi, rbx
     call rq_lock
+    cmp qword ptr [rbx + runqueue.active_balance], 0
+    je .request
+    mov rdi, rbx
+    call active_load_balance
+    mov qword ptr [rbx + runqueue.active_balance], 0
+.request:
     mov r12, qword ptr [rbx + runqueue.migration_queue]
     test r12, r12
     jz .sleep
@@ -276,53 +285,6 @@ migrate_to:
     UNFRAME
     ret
 END migrate_to
-
-# double_rq_lock(rdi, rsi = run queues): both locks, the lower address first; one if they are the
-# same.
-#   clobbers: caller-saved
-#   locks: takes both
-#   irq: off
-PUBLIC double_rq_lock
-double_rq_lock:
-    FRAME
-    push rbx
-    cmp rdi, rsi
-    je .one
-    jb .ordered
-    xchg rdi, rsi
-.ordered:
-    mov rbx, rsi
-    call rq_lock
-    mov rdi, rbx
-.one:
-    call rq_lock
-    pop rbx
-    UNFRAME
-    ret
-END double_rq_lock
-
-# double_rq_unlock(rdi, rsi = run queues): releases what double_rq_lock took.
-#   clobbers: caller-saved
-#   locks: releases both
-#   irq: off
-PUBLIC double_rq_unlock
-double_rq_unlock:
-    FRAME
-    push rbx
-    push r12
-    mov rbx, rdi
-    mov r12, rsi
-    call rq_unlock
-    cmp rbx, r12
-    je .one
-    mov rdi, r12
-    call rq_unlock
-.one:
-    pop r12
-    pop rbx
-    UNFRAME
-    ret
-END double_rq_unlock
 
 # migration_start_threads(): one bound thread of the best priority for each CPU.
 #   clobbers: caller-saved

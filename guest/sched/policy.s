@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "print.inc"
+.include "trace.inc"
 
 .extern apic_count
 .extern refuse
@@ -16,6 +17,7 @@
 .extern log_runqueue_stats
 .extern log_task_stats
 .extern migration_start_threads
+.extern param_fix
 .extern preempt_schedule
 .extern runqueue_init
 .extern runqueue_table_init
@@ -54,13 +56,18 @@ o1_init_cpu:
     call refuse
 END o1_init_cpu
 
-# o1_ready(): all CPUs are up: divides them into domains, starts the migration threads.
+# o1_ready(): all CPUs are up: names the defects that are corrected, divides the CPUs into domains,
+# starts the migration threads.
 #   clobbers: caller-saved
 #   locks: none; from the boot CPU
 #   irq: on
 PRIVATE o1_ready
 o1_ready:
     FRAME
+    cmp qword ptr [rip + param_fix], 0
+    je .domains
+    EVENT fixes, [rip + param_fix]
+.domains:
     call sched_domains_init
     call migration_start_threads
     UNFRAME

@@ -10,6 +10,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "sched.inc"
+.include "fix.inc"
 
 .extern cpu_count
 .extern param_hz
@@ -289,8 +290,8 @@ expired_starving:
 END expired_starving
 
 # recalc_task_prio(rdi = task, rsi = now in ns): credits the sleep since task.timestamp and sets the
-# dynamic priority. now lies after task.timestamp; if not, the unsigned difference counts as the
-# longest sleep.
+# dynamic priority. now lies after task.timestamp; if not, that counts as the longest sleep: defect
+# L06. Corrected: as none.
 #   clobbers: rax, rcx, rdx, rsi, r8, r9
 #   locks: that of the task's run queue held; the task is in no list
 #   irq: off
@@ -298,6 +299,8 @@ PUBLIC recalc_task_prio
 recalc_task_prio:
     FRAME
     sub rsi, qword ptr [rdi + task.timestamp]
+    NO_NEGATIVE_TIME rsi, rax
+    test rsi, rsi
     jz .set
     mov rax, qword ptr [rip + sched_constants + sched_constants.ns_max_sleep_avg]
     cmp rsi, rax

@@ -15,6 +15,7 @@
 .extern memory_alloc
 .extern prio_array_init
 .extern spin_lock
+.extern spin_trylock
 .extern spin_unlock
 
 .equ CACHE_LINE, 64
@@ -104,6 +105,25 @@ rq_lock:
     ret
 END rq_lock
 
+# rq_trylock(rdi = run queue) -> eax = 1 if it took its lock, 0 if that is busy.
+#   clobbers: caller-saved but rdi
+#   locks: takes it if it returns 1
+#   irq: off
+PUBLIC rq_trylock
+rq_trylock:
+    FRAME
+    push rdi
+    call spin_trylock
+    pop rdi
+    test eax, eax
+    jz .busy
+    EVENT_AT 2, lock, [rdi + runqueue.cpu], 1
+    INVARIANT locked
+.busy:
+    UNFRAME
+    ret
+END rq_trylock
+
 # rq_unlock(rdi = run queue): releases its lock.
 #   clobbers: caller-saved
 #   locks: releases it
@@ -150,6 +170,95 @@ task_rq_lock:
     UNFRAME
     ret
 END task_rq_lock
+
+# double_rq_lock(rdi, rsi = run queues): both locks, the lower address first; one if they are the
+# same.
+#   clobbers: caller-saved
+#   locks: takes both
+#   irq: off
+PUBLIC double_rq_lock
+double_rq_lock:
+    FRAME
+    push rbx
+    cmp rdi, rsi
+    je .one
+    jb .ordered
+    xchg rdi, rsi
+.ordered:
+    mov rbx, rsi
+    call rq_lock
+    mov rdi, rbx
+.one:
+    call rq_lock
+    pop rbx
+    UNFRAME
+    ret
+END double_rq_lock
+
+# double_rq_unlock(rdi, rsi = run queues): releases what double_rq_lock took.
+#   clobbers: caller-saved
+#   locks: releases both
+#   irq: off
+PUBLIC double_rq_unlock
+double_rq_unlock:
+    FRAME
+    push rbx
+    push r12
+    mov rbx, rdi
+    mov r12, rsi
+    call rq_unlock
+    cmp rbx, r12
+    je .one
+    mov rdi, r12
+    call rq_unlock
+.one:
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END double_rq_unlock
+
+# double_lock_balance(rdi = run queue, rsi = another) -> eax = 1 if the first was let go meanwhile:
+# when the other was busy and has the lower address. Then nothing that was read under the first lock
+# holds any more.
+#   clobbers: caller-saved
+#   locks: the first's held at entry, both at exit
+#   irq: off
+PUBLIC double_lock_balance
+double_lock_balance:
+    FRAME
+    push rbx
+    push r12
+    push r13
+    mov rbx, rdi
+    mov r12, rsi
+    xor r13d, r13d
+    mov rdi, rsi
+    call rq_trylock
+    test eax, eax
+    jnz .locked
+    cmp r12, rbx
+    ja .ordered
+    inc r13d
+    mov rdi, rbx
+    call rq_unlock
+    mov rdi, r12
+    call rq_lock
+    mov rdi, rbx
+    call rq_lock
+    jmp .locked
+.ordered:
+    mov rdi, r12
+    call rq_lock
+.locked:
+    EVENT_AT 1, double_lock, [r12 + runqueue.cpu], r13
+    mov eax, r13d
+    pop r13
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END double_lock_balance
 
 # queue_active_task(rdi = task, rsi = run queue): the original's __activate_task. The operation has
 # set percpu.op_jiffies.

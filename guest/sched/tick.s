@@ -8,12 +8,12 @@
 .include "trace.inc"
 
 .extern clock_ns
-.extern decayed_load
 .extern dequeue_task
 .extern effective_prio
 .extern enqueue_task_at
 .extern expired_starving
 .extern jiffies
+.extern rebalance_tick
 .extern requeue_task
 .extern round_robin_due
 .extern rq_lock
@@ -22,9 +22,9 @@
 .extern task_timeslice
 
 .section .text
-# scheduler_tick(): accounts one tick to the running task of the calling CPU.
+# scheduler_tick(): accounts one tick to the running task of the calling CPU, and balances its load.
 #   clobbers: caller-saved
-#   locks: takes and releases the run queue's
+#   locks: takes and releases run queues'
 #   irq: off
 PUBLIC scheduler_tick
 scheduler_tick:
@@ -33,14 +33,17 @@ scheduler_tick:
     push r12
     push r13
     push r14
+    push r15
     mov rbx, gs:[percpu.runqueue]
     mov r12, gs:[percpu.curr]
     call clock_ns
     mov r13, rax
     mov r14, qword ptr [rip + jiffies]
     mov qword ptr [rbx + runqueue.timestamp_last_tick], rax
+    mov r15d, SCHED_IDLE
     cmp r12, qword ptr [rbx + runqueue.idle]
-    je .load
+    je .balance
+    mov r15d, NOT_IDLE
     # The original looks at the array before it takes the lock. Under the lock the log has the one
     # order in which this tick and another CPU's changes to the task happened.
     mov rdi, rbx
@@ -57,8 +60,12 @@ scheduler_tick:
 .unlock:
     mov rdi, rbx
     call rq_unlock
-.load:
-    call update_cpu_load
+.balance:
+    mov rdi, rbx
+    mov esi, r15d
+    mov rdx, r14
+    call rebalance_tick
+    pop r15
     pop r14
     pop r13
     pop r12
@@ -192,25 +199,3 @@ tick_slice_end:
     UNFRAME
     ret
 END tick_slice_end
-
-# update_cpu_load(rbx = run queue): ages the load figure of the calling CPU.
-#   clobbers: caller-saved
-#   locks: none: only this CPU writes it, and nr_running is a hint
-#   irq: off
-PRIVATE update_cpu_load
-update_cpu_load:
-    FRAME
-    push r12
-    mov r12, qword ptr [rbx + runqueue.nr_running]
-    mov rdi, qword ptr [rbx + runqueue.cpu_load]
-    mov rsi, r12
-    call decayed_load
-    cmp rax, qword ptr [rbx + runqueue.cpu_load]
-    je .same
-    mov qword ptr [rbx + runqueue.cpu_load], rax
-    EVENT_AT 1, cpu_load, r12, rax
-.same:
-    pop r12
-    UNFRAME
-    ret
-END update_cpu_load
