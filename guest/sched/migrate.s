@@ -12,11 +12,14 @@
 .extern activate_task
 .extern active_load_balance
 .extern cpu_count
+.extern cpu_online_lock
+.extern cpu_online_mask
 .extern cpu_rq
 .extern deactivate_task
 .extern double_rq_lock
 .extern double_rq_unlock
 .extern format_unsigned
+.extern hotplug_serve
 .extern preempt_curr
 .extern rq_lock
 .extern rq_unlock
@@ -35,12 +38,14 @@
 .equ MIGRATION_MOVED, 0
 .equ MIGRATION_GONE, 1                  # it had left that CPU already
 .equ MIGRATION_NOT_ALLOWED, 2           # its affinity has changed again
+.equ MIGRATION_OFFLINE, 3               # the CPU it was to go to has been unplugged
 
 .section .text
 # set_cpus_allowed(rdi = task, rsi = mask) -> eax = 0, or -EINVAL if no CPU of it is online. When
-# it returns the task is on a CPU that the mask allows.
+# it returns the task is on a CPU that the mask allows. If all of these are unplugged meanwhile, the
+# mask has become that of all CPUs.
 #   clobbers: caller-saved
-#   locks: takes and releases that of the task's run queue
+#   locks: takes and releases that of the task's run queue, and cpu_online_lock
 #   irq: on; the caller may sleep
 PUBLIC set_cpus_allowed
 set_cpus_allowed:
@@ -49,45 +54,59 @@ set_cpus_allowed:
     push r12
     push r13
     push r14
+    push r15
     sub rsp, migration.size
     mov rbx, rdi
     mov r13, rsi
-    mov rax, -1
-    mov ecx, dword ptr [rip + cpu_count]
-    neg ecx
-    shr rax, cl
-    and rax, rsi
-    mov eax, -EINVAL
-    jz .out
-    call lowest_online
-    mov r14d, eax
+    xor r15d, r15d                      # 1 once the mask is the task's
+.again:
     cli
     mov rdi, rbx
     call task_rq_lock
     mov r12, rax
+    lea rdi, [rip + cpu_online_lock]
+    call spin_lock
+    mov rax, qword ptr [rip + cpu_online_mask]
+    and rax, r13
+    jnz .online
+    test r15d, r15d
+    jz .unlock                          # r15d = 0: nothing has happened
+    mov r13, -1
+    mov rax, qword ptr [rip + cpu_online_mask]
+.online:
+    bsf r14, rax
+    mov r15d, 1
     mov eax, dword ptr [rbx + task.id]
     EVENT_AT 1, set_cpus, rax, [r12 + runqueue.cpu], r13
     mov qword ptr [rbx + task.cpus_allowed], r13
     mov ecx, dword ptr [rbx + task.cpu]
     bt r13, rcx
-    jc .stays
+    jc .unlock
     cmp qword ptr [rbx + task.array], 0
     jne .request
     cmp qword ptr [r12 + runqueue.curr], rbx
     je .request
     mov dword ptr [rbx + task.cpu], r14d
-.stays:
+.unlock:
+    lea rdi, [rip + cpu_online_lock]
+    call spin_unlock
     mov rdi, r12
     call rq_unlock
     sti
-    xor eax, eax
+    lea eax, [r15 - 1]
+    and eax, -EINVAL
     jmp .out
 .request:
+    lea rdi, [rip + cpu_online_lock]
+    call spin_unlock
     mov rdi, rsp
     call migration_request
+    cmp eax, MIGRATION_OFFLINE
+    je .again
     xor eax, eax
 .out:
-    lea rsp, [rbp - 32]
+    lea rsp, [rbp - 40]
+    pop r15
     pop r14
     pop r13
     pop r12
@@ -96,23 +115,13 @@ set_cpus_allowed:
     ret
 END set_cpus_allowed
 
-# lowest_online(r13 = mask, of which a CPU is online) -> eax = the lowest such CPU. CPUs are online
-# from 0 up, so it is the lowest of all.
-#   clobbers: nothing else
-#   locks: none
-#   irq: any
-PRIVATE lowest_online
-lowest_online:
-    bsf rax, r13
-    ret
-END lowest_online
-
-# migration_request(rdi = request, rbx = task, r12 = its run queue, r14 = destination): has that
-# CPU's migration thread move the task, and waits until it has.
+# migration_request(rdi = request, rbx = task, r12 = its run queue, r14 = destination) -> eax = its
+# result: has that CPU's migration thread move the task, and waits until it has. Without a task it
+# is a request of sched/hotplug.s.
 #   clobbers: caller-saved, rdi
 #   locks: the run queue's held at entry, released here
 #   irq: off at entry, on at exit
-PRIVATE migration_request
+PUBLIC migration_request
 migration_request:
     FRAME
     push r13
@@ -147,12 +156,14 @@ migration_request:
     lea rdi, [r13 + migration.lock]
     call spin_unlock
     sti
+    mov eax, dword ptr [r13 + migration.result]
     pop r13
     UNFRAME
     ret
 END migration_request
 
-# migration_complete(rdi = request): tells whoever waits. The request is gone once its lock is free.
+# migration_complete(rdi = request, eax = result): tells whoever waits. The request is gone once its
+# lock is free.
 #   clobbers: caller-saved
 #   locks: takes and releases the request's
 #   irq: off
@@ -161,6 +172,7 @@ migration_complete:
     FRAME
     push rbx
     mov rbx, rdi
+    mov dword ptr [rbx + migration.result], eax
     lea rdi, [rbx + migration.lock]
     call spin_lock
     mov qword ptr [rbx + migration.done], 1
@@ -206,7 +218,10 @@ migration_thread:
     call rq_unlock
     mov rdi, qword ptr [r12 + migration.task]
     mov rsi, qword ptr [r12 + migration.dest]
+    test rdi, rdi
+    jz .hotplug
     call migrate_to
+.complete:
     mov rdi, r12
     call migration_complete
     jmp .again
@@ -218,10 +233,13 @@ migration_thread:
     call rq_unlock
     call schedule
     jmp .again
+.hotplug:
+    call hotplug_serve
+    jmp .complete
 END migration_thread
 
-# migrate_to(rdi = task, rsi = CPU): the original's __migrate_task: moves a task away from this CPU
-# if it is still here and may go there. A queued one counts as woken there.
+# migrate_to(rdi = task, rsi = CPU) -> eax = MIGRATION_*: the original's __migrate_task: moves a task
+# away from this CPU if it is still here and may go there.
 #   clobbers: caller-saved
 #   locks: takes and releases both run queues'
 #   irq: off
@@ -233,7 +251,6 @@ migrate_to:
     push r13
     push r14
     mov rbx, rdi
-    mov r14, rsi
     mov r13, gs:[percpu.runqueue]
     mov edi, esi
     call cpu_rq
@@ -241,43 +258,34 @@ migrate_to:
     mov rdi, r13
     mov rsi, r12
     call double_rq_lock
-    mov ecx, MIGRATION_GONE
+    mov rdx, qword ptr [r12 + runqueue.cpu]
+    mov r14d, MIGRATION_OFFLINE
+    bt qword ptr [rip + cpu_online_mask], rdx
+    jnc .log
+    mov r14d, MIGRATION_GONE
     mov eax, dword ptr [rbx + task.cpu]
     cmp rax, qword ptr [r13 + runqueue.cpu]
     jne .log
-    mov ecx, MIGRATION_NOT_ALLOWED
-    bt qword ptr [rbx + task.cpus_allowed], r14
+    mov r14d, MIGRATION_NOT_ALLOWED
+    bt qword ptr [rbx + task.cpus_allowed], rdx
     jnc .log
-    mov ecx, MIGRATION_MOVED
+    mov r14d, MIGRATION_MOVED
 .log:
     mov eax, dword ptr [rbx + task.id]
-    xor edx, edx
+    xor ecx, ecx
     cmp qword ptr [rbx + task.array], 0
-    setne dl
+    setne cl
     mov r8, qword ptr [r13 + runqueue.timestamp_last_tick]
     mov r9, qword ptr [r12 + runqueue.timestamp_last_tick]
-    EVENT_AT 1, migrate, rax, [r13 + runqueue.cpu], r14, rcx, rdx, r8, r9
-    test ecx, ecx
+    EVENT_AT 1, migrate, rax, [r13 + runqueue.cpu], rdx, r14, rcx, r8, r9
+    test r14d, r14d
     jnz .unlock
-    test edx, edx
-    jz .sleeping
-    sub r9, r8
-    add qword ptr [rbx + task.timestamp], r9
-    mov rdi, rbx
-    mov rsi, r13
-    call deactivate_task
-    mov dword ptr [rbx + task.cpu], r14d
-    call activate_task
-    mov rdi, rbx
-    mov rsi, r12
-    call preempt_curr
-    jmp .unlock
-.sleeping:
-    mov dword ptr [rbx + task.cpu], r14d
+    call migrate_locked
 .unlock:
     mov rdi, r13
     mov rsi, r12
     call double_rq_unlock
+    mov eax, r14d
     pop r14
     pop r13
     pop r12
@@ -285,6 +293,36 @@ migrate_to:
     UNFRAME
     ret
 END migrate_to
+
+# migrate_locked(rbx = task, r13 = its run queue, r12 = the one that it goes to, r8, r9 = their last
+# ticks): a queued task counts as woken there, any other is pointed there.
+#   clobbers: caller-saved
+#   locks: both run queues' held
+#   irq: off
+PUBLIC migrate_locked
+migrate_locked:
+    FRAME
+    cmp qword ptr [rbx + task.array], 0
+    je .sleeping
+    sub r9, r8
+    add qword ptr [rbx + task.timestamp], r9
+    mov rdi, rbx
+    mov rsi, r13
+    call deactivate_task
+    mov rax, qword ptr [r12 + runqueue.cpu]
+    mov dword ptr [rbx + task.cpu], eax
+    call activate_task
+    mov rdi, rbx
+    mov rsi, r12
+    call preempt_curr
+    jmp .out
+.sleeping:
+    mov rax, qword ptr [r12 + runqueue.cpu]
+    mov dword ptr [rbx + task.cpu], eax
+.out:
+    UNFRAME
+    ret
+END migrate_locked
 
 # migration_start_threads(): one bound thread of the best priority for each CPU.
 #   clobbers: caller-saved

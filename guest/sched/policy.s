@@ -9,6 +9,9 @@
 .include "trace.inc"
 
 .extern apic_count
+.extern cpu_down
+.extern cpu_online_init
+.extern cpu_up
 .extern refuse
 
 .equ MASK_CPUS, 64                      # a CPU mask is one word
@@ -46,6 +49,7 @@ o1_init_cpu:
     cmp dword ptr [rip + apic_count], MASK_CPUS
     ja .too_many
     call runqueue_table_init
+    call cpu_online_init
 .own:
     call runqueue_init
     UNFRAME
@@ -107,6 +111,6 @@ o1_policy:
     .quad sched_setscheduler
     .quad set_cpus_allowed
     .quad o1_unsupported                # exec
-    .quad o1_unsupported                # cpu_down
-    .quad o1_unsupported                # cpu_up
+    .quad cpu_down
+    .quad cpu_up
 END o1_policy

@@ -8,6 +8,8 @@
 .include "trace.inc"
 
 .extern clock_ns
+.extern cpu_online_mask
+.extern hotplug_evade
 .extern jiffies
 .extern preempt_curr
 .extern queue_active_task
@@ -46,6 +48,8 @@ try_to_wake_up:
     # A task that still switches out must not be placed elsewhere: two CPUs would use one stack.
     cmp qword ptr [r12 + runqueue.curr], rbx
     je .activate
+    call hotplug_evade
+    jnz .moved
     call wake_place
     inc qword ptr [r12 + runqueue.ttwu_attempts]
     mov edi, eax
@@ -54,6 +58,7 @@ try_to_wake_up:
     je .activate
     inc qword ptr [r12 + runqueue.ttwu_moved]
     mov dword ptr [rbx + task.cpu], eax
+.moved:
     mov rdi, r12
     call rq_unlock
     mov rdi, rbx
@@ -62,6 +67,8 @@ try_to_wake_up:
     call wake_log_moved
     call wake_settle
     jz .nothing
+    call hotplug_evade
+    jnz .moved
 .activate:
     call wake_finish
     mov eax, 1
@@ -156,6 +163,8 @@ wake_place:
     je .placed
     bt qword ptr [rbx + task.cpus_allowed], rcx
     jnc .placed
+    bt qword ptr [rip + cpu_online_mask], rcx
+    jnc .placed                         # a timer here may still wake it
     mov rax, qword ptr [r12 + runqueue.cpu_load]
     mov qword ptr [rsp], rax
     mov rax, qword ptr [r12 + runqueue.nr_running]

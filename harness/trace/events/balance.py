@@ -71,12 +71,18 @@ EVENTS: tuple[EventType, ...] = (
         "operation: an idle thread of a core is looked for; found: CPUs seen idle",
         "task:u from:u to:u found:x",
     ),
-    EventType("cpu_down", "operation: a CPU stops scheduling", "rq:u online:x"),
+    EventType(
+        "cpu_down",
+        "operation: a CPU stops scheduling: its migration thread clears its bit in online",
+        "rq:u online:x",
+    ),
     EventType(
         "drain",
-        "operation: a task leaves an unplugged CPU's run queue; reset: its affinity named no other",
-        "task:u src:u dst:u reset:u src_tick:u dst_tick:u",
+        "operation: a task that is queued or asleep leaves a CPU that is offline; reset: its"
+        " affinity named no CPU that is online and names all now",
+        "task:u src:u dst:u reset:u queued:u src_tick:u dst_tick:u",
     ),
+    EventType("cpu_dead", "operation: no task is left on a CPU that is offline", "rq:u"),
     EventType("cpu_up", "operation: a CPU schedules again", "rq:u online:x"),
     EventType(
         "schedstat_domain",
