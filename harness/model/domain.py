@@ -57,6 +57,9 @@ CORE = replace(CPU, name="CORE", imbalance_pct=110)
 NODE = DomainParameters("NODE", 8, 32, 32, 125, 10_000_000, 1, 100, _ALWAYS | SDFlag.WAKE_BALANCE)
 """NUMA nodes."""
 
+DOMAIN_KINDS = {kind.name: kind for kind in (SIBLING, CORE, CPU, NODE)}
+"""All of them by name, innermost first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -18,12 +18,13 @@ CPUs without a lock comes with the operation.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.model.checks import check_runqueue, check_system
-from harness.model.domain import Topology, flat
+from harness.model.domain import Level, Topology
 from harness.oracle import (
+    replay_domain,
     replay_fork,
     replay_migrate,
     replay_schedule,
@@ -31,6 +32,7 @@ from harness.oracle import (
     replay_tick,
     replay_wake,
 )
+from harness.oracle.replay_domain import DomainsDue, levels_for
 from harness.oracle.replay_laws import Law, Prediction, describe, law_of
 from harness.oracle.replay_world import CpuContext, LawBrokenError, World
 from harness.oracle.rules import Violation
@@ -41,7 +43,7 @@ POLICY = "o1"
 """The policy, as ``hello`` names it, whose logs can be replayed."""
 
 MAX_CPUS, MIN_HZ = 1024, 10
-"""What the model of a flat machine can be built for."""
+"""What the model of a machine can be built for."""
 
 CHECK_EVERY = 128
 """Operations of a CPU between two checks of its run queue's structure."""
@@ -59,6 +61,7 @@ OPERATIONS: Mapping[str, Handler] = {
     "migrate": replay_migrate.migrate,
     "wake": replay_wake.wake,
     "place": replay_wake.place,
+    "wake_idle": replay_wake.wake_idle,
     "wake_moved": replay_wake.wake_moved,
     "activate": replay_wake.activate,
     "task_new": replay_fork.task_new,
@@ -70,11 +73,13 @@ OPERATIONS: Mapping[str, Handler] = {
 """Events that carry inputs. None may come where a consequence of another one is due."""
 
 CONSEQUENCES = ("dequeue", "enqueue", "requeue", "expire", "resched", "swap", "pick", "switch")
-STEPS = ("place", "wake_moved", "activate")
+STEPS = ("place", "wake_idle", "wake_moved", "activate")
 FOLLOWING = frozenset(CONSEQUENCES + STEPS)
 """Events that only come when they were predicted; steps are operations besides."""
 
 REMARKS: Mapping[str, Handler] = {
+    "domain": replay_domain.domain,
+    "group": replay_domain.group,
     "resched": replay_schedule.resched,
     "tick": replay_tick.tick,
     "task_free": replay_fork.task_free,
@@ -92,7 +97,7 @@ CLOCKED: Mapping[str, int] = {
 LOCKS = ("lock", "unlock")
 """Events that may come between reading the clock and logging it."""
 
-_RENAMED = {"cpu": "on"}
+_RENAMED = {"cpu": "on", "from": "chosen"}
 
 
 def _check_signature(name: str, handler: Handler) -> None:
@@ -124,8 +129,10 @@ class Divergence(Violation):
 class Replay:
     """Feeds events to the model; :attr:`world` is the machine after the last one."""
 
-    def __init__(self, topology: Topology, hz: int, *, check_every: int = CHECK_EVERY) -> None:
-        self.world = World(topology, hz)
+    def __init__(
+        self, levels: Sequence[Level], cpus: int, hz: int, *, check_every: int = CHECK_EVERY
+    ) -> None:
+        self.world = World(cpus, hz, DomainsDue(levels, cpus))
         self._check_every = check_every
 
     def feed(self, event: Event) -> Divergence | None:
@@ -201,6 +208,7 @@ def replay(
 ) -> Divergence | None:
     """Replay a log of policy ``o1``; gives its first disagreement with the model.
 
+    ``topology`` is how the machine's CPUs share cores and packages; without it the log is believed.
     Logs of other policies, and logs without ``hello``, have nothing to replay: ``None``.
     """
     hello = trace.hello
@@ -210,7 +218,7 @@ def replay(
     if cpus > MAX_CPUS or hz < MIN_HZ:
         words = f"{cpus} CPUs, at most {MAX_CPUS}, at {hz} Hz, at least {MIN_HZ}"
         return Divergence(Law.S10.value, hello, words)
-    run = Replay(topology or flat(cpus), hz, check_every=check_every)
+    run = Replay(levels_for(trace, topology, cpus), cpus, hz, check_every=check_every)
     for event in trace.events:
         divergence = run.feed(event)
         if divergence is not None:

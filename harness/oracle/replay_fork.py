@@ -34,6 +34,7 @@ def task_new(
     now: int,
 ) -> None:
     """A task exists; it is not queued yet. What is forked starts out as a copy of its parent."""
+    world.domains.require_all()
     if task in world.tasks:
         raise LawBrokenError(Law.C1, f"task {task} is created and exists already")
     world.rq(on)

@@ -27,6 +27,7 @@ class Law(enum.Enum):
     P16 = "P16 the time that an operation reads is the present"
     A8 = "A8 a woken task is placed as loads, caches and affinity say"
     A11 = "A11 the decayed load moves halfway to the present one"
+    A12 = "A12 every CPU has the domains that the shape of the machine gives it"
     C1 = "C1 every task exists exactly once"
     C2 = "C2 a runnable task is queued and a sleeping one is not"
     C7 = "C7 an ended task is freed once, in time, when nobody has it"
@@ -84,6 +85,7 @@ _BY_NAME: Mapping[str, Law] = {
     "enqueue": Law.C2,
     "dequeue": Law.C2,
     "place": Law.C2,
+    "wake_idle": Law.A8,
     "wake_moved": Law.C2,
     "activate": Law.C2,
     "account": Law.P10,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from harness.model.bitmap import has_cpu
-from harness.model.constants import Now, State
+from harness.model.constants import Now, SDFlag, State
 from harness.model.load import LoadRead
 from harness.model.runqueue import Runqueue, translate_time
 from harness.model.task import Task
 from harness.model.wake import (
+    Placement,
     WakeStep,
     begin_wakeup,
     commit_placement,
@@ -15,6 +16,7 @@ from harness.model.wake import (
     recheck_wakeup,
 )
 from harness.model.wake import place as choose
+from harness.model.wake import wake_idle as choose_idle
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_migrate import arrive
 from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
@@ -71,8 +73,8 @@ def place(
 ) -> None:
     """Choose a CPU from what was read without locks; then the task belongs there."""
     p = world.task(task)
-    runqueue = world.rqs[p.cpu]
-    _, sync = world.contexts[cpu].wakeup
+    context = world.contexts[cpu]
+    _, sync = context.wakeup
     theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
     domains = world.rqs[cpu].domains
     placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync)
@@ -81,8 +83,29 @@ def place(
     if placement.cpu != to:
         due = f"CPU {placement.cpu} in the model: {placement.reason.value}"
         raise LawBrokenError(Law.A8, f"task {task} is woken to CPU {to} in the log, {due}")
-    if commit_placement(p, runqueue, placement, placement.cpu):
-        world.predict("wake_moved", task, to, None, None)
+    if any(sd.has(SDFlag.SHARE_CPUPOWER) for sd in world.rqs[to].domains):
+        context.placement = placement
+        world.predict("wake_idle", task, to, None, None)
+    else:
+        _send(world, p, placement, to)
+
+
+def wake_idle(world: World, cpu: int, task: int, chosen: int, to: int, found: int) -> None:
+    """Prefer an idle thread near the chosen CPU, by what was read of all CPUs without locks."""
+    p = world.task(task)
+    placement = world.contexts[cpu].placement
+    assert placement is not None, "the event was predicted by place, which leaves it"
+    if found & ~world.online:
+        raise LawBrokenError(Law.A8, f"of {world.online:#x}, CPUs {found:#x} are seen idle")
+    due = choose_idle(chosen, p, world.rqs[chosen].domains, found)
+    expect(Law.A8, f"the idle CPU for task {task}", to, due)
+    _send(world, p, placement, to)
+
+
+def _send(world: World, p: Task, placement: Placement, to: int) -> None:
+    """The task belongs to that CPU now, and is queued there after another look at it."""
+    if commit_placement(p, world.rqs[p.cpu], placement, to):
+        world.predict("wake_moved", p.pid, to, None, None)
     else:
         _predict_activate(world, p)
 

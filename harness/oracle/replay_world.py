@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.model.array import Change, PrioArray
 from harness.model.bitmap import has_cpu
 from harness.model.constants import Constants, State
 from harness.model.core import Resched
-from harness.model.domain import Topology, build_domains
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, idle_task
+from harness.model.wake import Placement
 from harness.oracle.replay_laws import Law, Prediction
 from harness.trace.grammar import Value, event_type
+
+if TYPE_CHECKING:
+    from harness.oracle.replay_domain import DomainsDue
 
 ACTIVE, EXPIRED = 0, 1
 """How events name the arrays."""
@@ -63,6 +67,8 @@ class CpuContext:
     """The last operation."""
     wakeup: tuple[State, bool] = (State.RUNNING, False)
     """States to be woken and whether the waker is about to sleep, of the wake-up in progress."""
+    placement: Placement | None = None
+    """Where it sends the task, before an idle CPU is looked for."""
     migrating: Runqueue | None = None
     """The run queue that a task is being moved away from by the migration thread."""
     jiffies: int = 0
@@ -80,25 +86,17 @@ class CpuContext:
 class World:
     """The machine as the model knows it after some events of a log."""
 
-    def __init__(self, topology: Topology, hz: int) -> None:
+    def __init__(self, nr_cpus: int, hz: int, domains: DomainsDue) -> None:
         self.k = Constants(hz)
-        self.nr_cpus = topology.nr_cpus
+        self.nr_cpus = nr_cpus
         self.online = (1 << self.nr_cpus) - 1
         self.ticks = 0
         """Ticks that the first CPU has logged; it is the one that advances the jiffies."""
         self.jiffies = 0
         """The latest that anybody is known to have read."""
-        levels = topology.levels()
-        self.rqs = [
-            Runqueue(
-                cpu,
-                self.k,
-                idle_task(cpu, cpu),
-                build_domains(levels, cpu),
-                (PrioArray(), PrioArray()),
-            )
-            for cpu in range(self.nr_cpus)
-        ]
+        self.domains = domains
+        """What the log has to say of them; from then on run queues have theirs."""
+        self.rqs = [Runqueue(cpu, self.k, idle_task(cpu, cpu)) for cpu in range(self.nr_cpus)]
         self.contexts = [CpuContext() for _ in self.rqs]
         self.tasks = {rq.idle.pid: rq.idle for rq in self.rqs}
         self.ended: dict[int, int] = {}

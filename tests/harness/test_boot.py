@@ -88,11 +88,21 @@ def test_the_reproducer_names_what_differs_from_the_defaults() -> None:
     )
 
 
+def test_the_topology_says_how_many_cpus_there_are(scripted_guest: Path, tmp_path: Path) -> None:
+    module = script(tmp_path, short_log(cpus=6), Then.PASS)
+    run = boot(scripted_guest, topology="3x2", modules=[module])
+    assert run.config.topology == Topology(sockets=3, cores=2)
+    assert run.passed, run.verdict
+    assert "--smp 6 --clock virtual --topology sockets=3,cores=2,threads=1,nodes=1" in run.command
+    with pytest.raises(ConfigError, match="topology gives 6 CPUs, but cpus=4"):
+        boot(scripted_guest, cpus=4, topology="3x2")
+
+
 @pytest.mark.parametrize(
     "config",
     [
         MachineConfig(image=Path("guest.elf"), extra_args=("-d", "int")),
-        MachineConfig(image=Path("guest.elf"), topology=Topology(sockets=2, cores=2)),
+        MachineConfig(image=Path("guest.elf"), icount_shift=1),
         MachineConfig(image=Path("guest.elf"), quiet=None),
     ],
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from harness.model.array import Change, PrioArray
 from harness.model.constants import Constants, Now, Policy, State, nice_to_prio
 from harness.model.core import Resched, commit, decide, preempt_curr, put_prev
-from harness.model.domain import build_domains, flat
+from harness.model.domain import Topology, build_domains, flat
 from harness.model.load import decayed_load
 from harness.model.prio import expired_starving, task_interactive, task_timeslice
 from harness.model.runqueue import Runqueue, deactivate_task, translate_time
@@ -21,6 +21,7 @@ from harness.model.tick import scheduler_tick
 from harness.model.wake import activate_task
 from harness.trace.grammar import Event, Value, event_type
 from harness.trace.trace import Trace
+from tests.oracle.domains import log_domains
 from tests.trace.logs import BUILD, event
 
 STEP_NS = 200
@@ -35,14 +36,14 @@ _AT = {Change.ENQUEUE_TAIL: 0, Change.ENQUEUE_HEAD: 1, Change.ENQUEUE_BEFORE: 2}
 class Kernel:
     """Some CPUs, each with a migration thread, and the log so far in ``events``."""
 
-    def __init__(self, cpus: int, hz: int = 1000) -> None:
+    def __init__(self, cpus: int, hz: int = 1000, topology: Topology | None = None) -> None:
         self.k = Constants(hz)
         self.events: list[Event] = []
         self.ns = self.jiffies = 0
         self.ticks = [0] * cpus
         self.acting = 0
         self.in_tick = False
-        levels = flat(cpus).levels()
+        levels = (topology or flat(cpus)).levels()
         self.rqs = [
             Runqueue(cpu, self.k, idle_task(cpu, cpu), build_domains(levels, cpu))
             for cpu in range(cpus)
@@ -51,6 +52,7 @@ class Kernel:
         self.ended: dict[int, int] = {}
         self.next_id = cpus
         self.emit("hello", proto=1, build=BUILD, policy="o1", cpus=cpus, hz=hz, clock="virtual")
+        log_domains(self.emit, self.rqs)
         for rq in self.rqs:
             for array in rq.arrays:
                 array.observer = self._observer(rq)

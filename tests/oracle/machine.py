@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.model.constants import WAKE_ANY, Now, Policy, State, nice_to_prio
+from harness.model.constants import WAKE_ANY, Now, Policy, SDFlag, State, nice_to_prio
 from harness.model.core import sched_setscheduler, sched_yield, set_user_nice
+from harness.model.domain import Topology
 from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
 from harness.model.load import LoadRead
 from harness.model.migrate import set_cpus_allowed
@@ -16,6 +17,7 @@ from harness.model.wake import (
     finish_wakeup,
     place,
     recheck_wakeup,
+    wake_idle,
 )
 from tests.oracle.kernel import Kernel
 
@@ -23,8 +25,8 @@ from tests.oracle.kernel import Kernel
 class Machine(Kernel):
     """Actions of the task that runs on a CPU; nothing happens where none does."""
 
-    def __init__(self, cpus: int, hz: int = 1000) -> None:
-        super().__init__(cpus, hz)
+    def __init__(self, cpus: int, hz: int = 1000, topology: Topology | None = None) -> None:
+        super().__init__(cpus, hz, topology)
         self.parents: dict[int, Task] = {}
 
     def running(self, cpu: int) -> Task | None:
@@ -93,7 +95,16 @@ class Machine(Kernel):
             this_nr=ours.nr_running,
             last_tick=last_tick,
         )
-        return commit_placement(p, rq, to, to.cpu)
+        return commit_placement(p, rq, to, self._idle_near(p, to.cpu))
+
+    def _idle_near(self, p: Task, chosen: int) -> int:
+        domains = self.rqs[chosen].domains
+        if not any(sd.has(SDFlag.SHARE_CPUPOWER) for sd in domains):
+            return chosen
+        found = sum(1 << rq.cpu for rq in self.rqs if rq.curr is rq.idle)
+        to = wake_idle(chosen, p, domains, found)
+        self.emit("wake_idle", task=p.pid, **{"from": chosen}, to=to, found=found)
+        return to
 
     def fork(self, cpu: int, *, clone_vm: bool = False) -> Task | None:
         parent = self.running(cpu)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.model.domain import Topology, flat
 from harness.oracle.replay import CONSEQUENCES, OPERATIONS, replay
 from harness.oracle.replay_report import story
 from harness.trace.grammar import format_event
@@ -22,10 +23,13 @@ def difference(trace: Trace) -> str | None:
     return None if found is None else story(trace, found)
 
 
+SHAPES = [flat(1), flat(2), flat(4), Topology(sockets=2, threads=2)]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from([1, 2, 4]), st.sampled_from([100, 1000]), actions)
-def test_any_right_run_is_replayed(cpus: int, hz: int, todo: list[Action]) -> None:
-    assert difference(drive(Machine(cpus, hz), todo)) is None
+@given(st.sampled_from(SHAPES), st.sampled_from([100, 1000]), actions)
+def test_any_right_run_is_replayed(shape: Topology, hz: int, todo: list[Action]) -> None:
+    assert difference(drive(Machine(shape.nr_cpus, hz, shape), todo)) is None
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 4])
@@ -43,6 +47,8 @@ def test_the_runs_contain_every_event_that_the_replay_knows() -> None:
     todo += [("cpus", 1, n) for n in range(8)] + [("create", 1, 21), ("policy", 1, 8)]
     seen = {event.name for event in drive(Machine(2), todo).events}
     seen |= {event.name for event in busy_run(2).finish().events}
+    threads = Machine(4, topology=Topology(sockets=2, threads=2))
+    seen |= {event.name for event in drive(threads, todo).events}
     assert {*CONSEQUENCES, *OPERATIONS} - seen == set()
 
 
@@ -50,7 +56,7 @@ def test_every_event_of_the_scheduler_is_replayed_or_left_out_on_purpose() -> No
     without_decision = {
         *("hello", "cpus_found", "timer", "cpu_online", "cpu_summary", "end", "mark"),
         *("ipi_send", "ipi_recv", "ipi_latency", "lock", "unlock"),
-        *("tick", "task_free", "schedstat", "task_summary"),
+        *("tick", "task_free", "schedstat", "task_summary", "domain", "group"),
     }
     names = {kind.name for kind in VOCABULARY}
     assert names == without_decision | {*CONSEQUENCES, *OPERATIONS}
