@@ -28,6 +28,7 @@ from harness.boot import (
 )
 from harness.coverage.command import coverage
 from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
+from harness.oracle.catalog import entries
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
 from harness.report.lanes import Selection, event_list, lanes
@@ -330,6 +331,20 @@ def events() -> None:
         table.add_column(heading, overflow="fold")
     for event in VOCABULARY:
         table.add_row(event.name, Text(event.signature), event.doc)
+    _out.print(table)
+
+
+@app.command()
+def rules() -> None:
+    """List the rules that runs are held against, and what each is read from.
+
+    A verdict of violation names one of them.
+    """
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("rule", "says", "read from"):
+        table.add_column(heading, overflow="fold")
+    for entry in entries():
+        table.add_row(entry.name, entry.statement, "; ".join(s.value for s in entry.sources))
     _out.print(table)
 
 

@@ -1,0 +1,83 @@
+"""Every rule that this project holds a run against: its name, what it says, what it is read from.
+
+The letters: S structure, K locks, C conservation, P policy, A the arithmetic of a part of the fact
+sheet, T totals and statistics, V the second policy, H the hardware below.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.oracle.replay_laws import Law
+from harness.oracle.rules import RULES
+
+LETTERS = "SKCPATVH"
+"""The kinds of rules, in the order in which they are listed."""
+
+
+class Source(enum.Enum):
+    """Where a rule looks."""
+
+    LOG = "any log"
+    LOCK_LOG = "log, loglevel=2"
+    """Lock and unlock are logged from that level on."""
+    REPLAY_O1 = "replay, o1"
+    """Every event is held against the model, which decides with the same inputs."""
+    CHECKED_GUEST = "checked guest"
+    """The guest looks at its own memory, at each unlock and switch (``--checked``)."""
+
+
+LOCK_RULES = frozenset({"K1", "K3"})
+"""The rules about events that need the locks in the log."""
+
+CHECKED_GUEST: tuple[str, ...] = (
+    *(law.value for law in Law if law.name.startswith("S") and law is not Law.S8),
+    "S12 a CPU is on the stack of the task it runs, and every stack keeps its canary",
+    "K1 two run-queue locks are taken in ascending order",
+    "K2 a task is queued and taken off under its run queue's lock",
+    "K3 a lock is released by its holder, and none is held at a halt or by a task",
+    "K4 interrupts are off while a run queue is locked",
+    "K5 a task moves between run queues that are both locked",
+    "K6 over a switch exactly the local run queue is locked",
+    "P15 no interrupt is in service while a CPU changes tasks",
+)
+"""The rules of guest/invariant. S8, which is about all run queues at once, is for the replay."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A rule by its name, such as ``P3``."""
+
+    name: str
+    statement: str
+    sources: tuple[Source, ...]
+
+
+def entries() -> list[Entry]:
+    """All rules by name; one that several parts look at is listed once, with all its sources."""
+    statements: dict[str, str] = {}
+    sources: dict[str, list[Source]] = {}
+    for text, source in _texts():
+        name, _, statement = text.partition(" ")
+        statements.setdefault(name, statement)
+        sources.setdefault(name, []).append(source)
+    listed = [Entry(name, statements[name], tuple(sources[name])) for name in statements]
+    return sorted(listed, key=_order)
+
+
+def _texts() -> Iterator[tuple[str, Source]]:
+    yield from _all((law.value for law in Law), Source.REPLAY_O1)
+    for rule in RULES:
+        locks = rule.name.partition(" ")[0] in LOCK_RULES
+        yield rule.name, Source.LOCK_LOG if locks else Source.LOG
+    yield from _all(CHECKED_GUEST, Source.CHECKED_GUEST)
+
+
+def _all(texts: Iterable[str], source: Source) -> Iterator[tuple[str, Source]]:
+    return ((text, source) for text in texts)
+
+
+def _order(entry: Entry) -> tuple[int, int]:
+    return LETTERS.index(entry.name[0]), int(entry.name[1:])
