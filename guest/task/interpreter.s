@@ -253,6 +253,32 @@ workload_op_fork:
     PANIC "workload: no task is left to fork: raise the boot parameter tasks"
 END workload_op_fork
 
+# workload_op_cpu_down(rdi = instruction): the policy refuses it where it says nothing happens.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PRIVATE workload_op_cpu_down
+workload_op_cpu_down:
+    FRAME
+    mov edi, dword ptr [rdi + wlinstr.c]
+    POLICY cpu_down
+    UNFRAME
+    ret
+END workload_op_cpu_down
+
+# workload_op_cpu_up(rdi = instruction): the same.
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PRIVATE workload_op_cpu_up
+workload_op_cpu_up:
+    FRAME
+    mov edi, dword ptr [rdi + wlinstr.c]
+    POLICY cpu_up
+    UNFRAME
+    ret
+END workload_op_cpu_up
+
 # workload_op_load(rdi = instruction).
 #   clobbers: rax, rcx
 #   locks: none

@@ -207,13 +207,9 @@ target_set_cpus:
     imul rax, rax, WL_MASK_SIZE
     add rax, qword ptr [rip + workload_masks]
     mov rsi, qword ptr [rax]
-    POLICY set_cpus
-    test eax, eax
-    jnz .refused
+    POLICY set_cpus                     # refused if all of these CPUs are unplugged just now
     UNFRAME
     ret
-.refused:
-    PANIC "workload: set_cpus_allowed refused a mask with CPUs that are online"
 END target_set_cpus
 
 # for_targets(rdi = instruction, rsi = function): calls function(rdi = task, rsi = instruction) for

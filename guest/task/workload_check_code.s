@@ -32,6 +32,7 @@
 .equ OPERAND_NICE, 16
 .equ OPERAND_PRIORITY, 17
 .equ OPERAND_LABEL, 18
+.equ OPERAND_CPU, 19
 
 STRUCT bounds
     FIELD bounds, least, 8
@@ -53,6 +54,9 @@ check_set_bounds:
     mov eax, dword ptr [rbx + wl.mask_count]
     dec rax
     mov qword ptr [rcx + OPERAND_MASK * bounds.size], rax
+    movzx eax, word ptr [rbx + wl.cpus]
+    dec rax
+    mov qword ptr [rcx + OPERAND_CPU * bounds.size], rax
     movzx eax, word ptr [rbx + wl.mutex_count]
     dec rax
     mov qword ptr [rcx + OPERAND_MUTEX * bounds.size], rax
@@ -257,6 +261,8 @@ workload_operands:
     OPERANDS b=MUTEX_OR_NONE, c=CONDITION           # WAIT
     OPERANDS c=CONDITION                            # SIGNAL
     OPERANDS c=CONDITION                            # BROADCAST
+    OPERANDS c=CPU                                  # CPU_DOWN
+    OPERANDS c=CPU                                  # CPU_UP
 END workload_operands
 
 .equ LONGEST, 0x7fffffffffffffff
@@ -284,3 +290,4 @@ operand_bounds:
     .quad -20, 19                       # NICE
     .quad 0, 99                         # PRIORITY
     .quad 0, -1                         # LABEL
+    .quad 0, -1                         # CPU

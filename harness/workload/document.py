@@ -9,7 +9,17 @@ import yaml
 from harness.workload.errors import WorkloadError
 from harness.workload.jsontext import parse_json
 from harness.workload.layout import MAX_CPUS
-from harness.workload.model import Policy, Sched, SetCpus, Span, Task, Workload, walk
+from harness.workload.model import (
+    CpuDown,
+    CpuUp,
+    Policy,
+    Sched,
+    SetCpus,
+    Span,
+    Task,
+    Workload,
+    walk,
+)
 from harness.workload.source import Cursor, parse_yaml, relocate
 from harness.workload.steps import (
     Data,
@@ -91,7 +101,10 @@ def cpus_named(tasks: tuple[Task, ...]) -> int:
     for task in tasks:
         numbers.update(task.cpus or (), () if task.start_cpu is None else (task.start_cpu,))
         for _, step in walk(task.program, ()):
-            numbers.update((step.cpus or ()) if isinstance(step, SetCpus) else ())
+            if isinstance(step, SetCpus):
+                numbers.update(step.cpus or ())
+            elif isinstance(step, CpuDown | CpuUp):
+                numbers.add(step.cpu)
     return min(max(numbers) + 1, MAX_CPUS)
 
 

@@ -14,7 +14,9 @@ from harness.workload.model import (
     Barrier,
     Block,
     Broadcast,
+    CpuDown,
     CpuSet,
+    CpuUp,
     Exit,
     Fork,
     Lock,
@@ -227,6 +229,10 @@ class _Program:
                 self.emit(Op.SIGNAL, c=self.conditions.index(name))
             case Broadcast(condition=name):
                 self.emit(Op.BROADCAST, c=self.conditions.index(name))
+            case CpuDown(cpu=cpu):
+                self.emit(Op.CPU_DOWN, c=cpu)
+            case CpuUp(cpu=cpu):
+                self.emit(Op.CPU_UP, c=cpu)
             case _:
                 raise AssertionError(f"no encoding for {step!r}")
 

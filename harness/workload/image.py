@@ -269,6 +269,7 @@ def _operand_ok(
         Operand.MASK: len(image.masks),
         Operand.POLICY: 3,
         Operand.PRIORITY: 100,
+        Operand.CPU: image.cpus,
     }
     if kind in limits:
         return value < limits[kind]

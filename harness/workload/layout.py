@@ -171,6 +171,8 @@ class Op(IntEnum):
     WAIT = 22
     SIGNAL = 23
     BROADCAST = 24
+    CPU_DOWN = 25
+    CPU_UP = 26
 
 
 class Operand(IntEnum):
@@ -195,6 +197,7 @@ class Operand(IntEnum):
     NICE = 16
     PRIORITY = 17
     LABEL = 18
+    CPU = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +320,12 @@ OPERATIONS: tuple[Operation, ...] = (
         "wake every task that waits on condition c, longest first",
         c=Operand.CONDITION,
     ),
+    Operation(
+        Op.CPU_DOWN,
+        "unplug CPU c; nothing happens to CPU 0, and to one that is unplugged",
+        c=Operand.CPU,
+    ),
+    Operation(Op.CPU_UP, "plug CPU c in; nothing happens to one that is plugged in", c=Operand.CPU),
 )
 
 CONSTANTS: tuple[tuple[str, int, str], ...] = (

@@ -200,6 +200,23 @@ class Broadcast:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuDown:
+    """Unplug a CPU: its tasks go elsewhere, and those that may run nowhere else then may anywhere.
+
+    CPU 0 stays, whoever asks; a CPU that is unplugged stays unplugged.
+    """
+
+    cpu: int
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUp:
+    """Plug a CPU in again."""
+
+    cpu: int
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
     """Repeat `body` `times` times, or for ever when `times` is None. A phase of a task is a loop in
     its program.
@@ -228,6 +245,8 @@ Step: TypeAlias = (
     | Wait
     | Signal
     | Broadcast
+    | CpuDown
+    | CpuUp
     | Loop
 )
 
@@ -314,6 +333,8 @@ def _fold_program(steps: tuple[Step, ...], cpus: int) -> tuple[Step, ...]:
         match step:
             case SetCpus():
                 folded.append(replace(step, cpus=_fold_set(step.cpus, cpus)))
+            case CpuDown() | CpuUp():
+                folded.append(replace(step, cpu=step.cpu % cpus))
             case Loop():
                 folded.append(replace(step, body=_fold_program(step.body, cpus)))
             case _:

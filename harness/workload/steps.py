@@ -13,7 +13,9 @@ from harness.workload.model import (
     Barrier,
     Block,
     Broadcast,
+    CpuDown,
     CpuSet,
+    CpuUp,
     Exit,
     Fork,
     Lock,
@@ -235,6 +237,8 @@ _READERS: dict[str, Callable[[Cursor], Step]] = {
     "wait": _wait,
     "signal": lambda at: Signal(at.text("the name of a condition")),
     "broadcast": lambda at: Broadcast(at.text("the name of a condition")),
+    "cpu_down": lambda at: CpuDown(at.integer("a CPU number")),
+    "cpu_up": lambda at: CpuUp(at.integer("a CPU number")),
     "forever": lambda at: Loop(None, read_steps(at)),
 }
 
@@ -296,6 +300,10 @@ def _write_other(step: Step) -> Data:
             return {"signal": name}
         case Broadcast(condition=name):
             return {"broadcast": name}
+        case CpuDown(cpu=cpu):
+            return {"cpu_down": cpu}
+        case CpuUp(cpu=cpu):
+            return {"cpu_up": cpu}
         case _:
             raise AssertionError(f"no text for {step!r}")
 

@@ -17,7 +17,9 @@ from harness.workload.model import (
     Barrier,
     Block,
     Broadcast,
+    CpuDown,
     CpuSet,
+    CpuUp,
     Fork,
     Lock,
     Loop,
@@ -212,6 +214,10 @@ class _Context:
             case SetCpus(cpus=cpus, task=ref):
                 self.cpu_set(cpus, (*path, "cpus"))
                 self.reference(ref, task, (*path, "cpus"))
+            case CpuDown(cpu=number):
+                self.cpu(number, (*path, "cpu_down"))
+            case CpuUp(cpu=number):
+                self.cpu(number, (*path, "cpu_up"))
             case Loop(times=int() as times):
                 _between(times, 1, MAX_LOOP, (*path, "loop"), "the repeat count of a loop")
             case _:

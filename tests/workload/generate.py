@@ -8,7 +8,9 @@ from harness.workload.model import (
     Barrier,
     Block,
     Broadcast,
+    CpuDown,
     CpuSet,
+    CpuUp,
     Fork,
     Lock,
     Loop,
@@ -74,6 +76,8 @@ def simple_steps(others: tuple[Task, ...], templates: tuple[str, ...]) -> st.Sea
         st.builds(Wait, st.sampled_from(CONDITIONS)),
         st.builds(Signal, st.sampled_from(CONDITIONS)),
         st.builds(Broadcast, st.sampled_from(CONDITIONS)),
+        st.builds(CpuDown, st.integers(0, CPUS - 1)),
+        st.builds(CpuUp, st.integers(0, CPUS - 1)),
     ]
     if others:
         target = refs(others)

@@ -19,6 +19,8 @@ from harness.workload.model import (
     Barrier,
     Block,
     Broadcast,
+    CpuDown,
+    CpuUp,
     Exit,
     Fork,
     Lock,
@@ -275,6 +277,8 @@ class Meaning:
             Op.WAIT: lambda: Wait(conditions[i.c], None if i.b == 0xFFFF else mutexes[i.b]),
             Op.SIGNAL: lambda: Signal(conditions[i.c]),
             Op.BROADCAST: lambda: Broadcast(conditions[i.c]),
+            Op.CPU_DOWN: lambda: CpuDown(i.c),
+            Op.CPU_UP: lambda: CpuUp(i.c),
         }
         if i.op in simple:
             return (simple[i.op](), None)
@@ -472,8 +476,8 @@ class TestWrongContents:
 
     def test_an_unknown_opcode_is_named(self) -> None:
         blob = bytearray(image_with())
-        blob[-4 - 16] = 25
-        with pytest.raises(BlobError, match="no instruction has opcode 25"):
+        blob[-4 - 16] = len(Op)
+        with pytest.raises(BlobError, match=f"no instruction has opcode {len(Op)}"):
             decode(reseal(blob))
 
     @pytest.mark.parametrize(
@@ -507,6 +511,8 @@ class TestWrongContents:
             (Instruction(Op.WAIT, c=1), "c"),
             (Instruction(Op.SIGNAL, c=1), "c"),
             (Instruction(Op.BROADCAST, c=1), "c"),
+            (Instruction(Op.CPU_DOWN, c=1), "c"),
+            (Instruction(Op.CPU_UP, a=1), "a"),
         ],
         ids=lambda value: value.op.name if isinstance(value, Instruction) else value,
     )

@@ -6,7 +6,19 @@ import pytest
 
 from harness.workload import Workload, decode, encode, fold_cpus, library_names, load
 from harness.workload.document import dump, parse
-from harness.workload.model import Block, Exit, Fork, Policy, SetCpus, Step, Unit, Wake, walk
+from harness.workload.model import (
+    Block,
+    CpuDown,
+    CpuUp,
+    Exit,
+    Fork,
+    Policy,
+    SetCpus,
+    Step,
+    Unit,
+    Wake,
+    walk,
+)
 
 NAMES = library_names()
 
@@ -17,7 +29,7 @@ def steps(workload: Workload) -> list[Step]:
 
 def test_the_library_is_complete_and_in_order() -> None:
     before, after = (f"W{n}" for n in range(1, 6)), (f"W{n}" for n in range(6, 12))
-    expected = [*before, "W5-all", *after, "mixed"]
+    expected = [*before, "W5-all", *after, "hotplug", "mixed"]
     assert expected == library_names()
 
 
@@ -104,6 +116,12 @@ def test_w10_blocks_one_task_alone_on_its_cpu() -> None:
 def test_w11_has_one_sleeper_and_hogs() -> None:
     sleeper, hog = load("W11").tasks
     assert (sleeper.count, hog.count) == (1, 3)
+
+
+def test_hotplug_takes_every_cpu_but_the_first_away_and_back() -> None:
+    found = steps(load("hotplug"))
+    away = {step.cpu for step in found if isinstance(step, CpuDown)}
+    assert away == {step.cpu for step in found if isinstance(step, CpuUp)} == {1, 2, 3}
 
 
 def test_mixed_has_two_hundred_tasks() -> None:

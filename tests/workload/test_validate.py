@@ -11,6 +11,8 @@ from harness.workload import Workload, WorkloadError, fold_cpus, validate
 from harness.workload.document import parse
 from harness.workload.errors import format_path
 from harness.workload.model import (
+    CpuDown,
+    CpuUp,
     Exit,
     Loop,
     Run,
@@ -324,6 +326,18 @@ def test_folding_wraps_around() -> None:
     assert fold_cpus(workload, 4) == replace(
         workload, tasks=(replace(task, cpus=frozenset({1}), start_cpu=1),), cpus=4
     )
+
+
+def test_folding_wraps_the_cpus_that_come_and_go() -> None:
+    steps = (CpuDown(5), CpuUp(4))
+    folded = fold_cpus(Workload("w", (Task("t", steps),), cpus=6), 4)
+    assert folded.tasks[0].program == (CpuDown(1), CpuUp(0))
+
+
+@pytest.mark.parametrize("step", ["cpu_down", "cpu_up"])
+def test_cpus_that_come_and_go_exist(step: str) -> None:
+    with pytest.raises(WorkloadError, match=f"{step}: CPU 2 is not one of the workload's 2"):
+        parse(f"{{name: w, cpus: 2, tasks: {{t: {{program: [{step}: 2]}}}}}}")
 
 
 def test_folding_onto_nothing_is_refused() -> None:

@@ -43,7 +43,8 @@ tasks:
     policy: fifo
     priority: 5
     cpus: 0-3
-    program: [lock: m, wait: {on: c, mutex: m}, unlock: m, barrier: b, timer: 1ms, wake: two]
+    program: [lock: m, wait: {on: c, mutex: m}, unlock: m, barrier: b, timer: 1ms, wake: two,
+              cpu_down: 3, cpu_up: 3]
   child: {template: true, program: [nice: 3, cpus: 2]}
   two:
     count: 2
@@ -221,8 +222,9 @@ def test_opcode(reader: Reader) -> None:
     """The message names the record and the instruction within its program."""
     two = SMALL_IMAGE.tasks[2].program
     at = CODE + (two + 1) * INSTRUCTION.size
-    words = refusal(reader, change(SMALL_BLOB, INSTRUCTION, at, "opcode", 25))
-    assert words == "task 2: instruction 1: opcode: expected 0 to 24, found 25"
+    words = refusal(reader, change(SMALL_BLOB, INSTRUCTION, at, "opcode", len(Op)))
+    last = len(Op) - 1
+    assert words == f"task 2: instruction 1: opcode: expected 0 to {last}, found {len(Op)}"
 
 
 @pytest.mark.parametrize(
