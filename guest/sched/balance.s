@@ -13,6 +13,7 @@
 .include "trace.inc"
 .include "fix.inc"
 
+.extern cpu_online_mask
 .extern double_lock_balance
 .extern find_busiest_group
 .extern find_busiest_queue
@@ -39,6 +40,9 @@ PUBLIC idle_balance
 idle_balance:
     FRAME
     push rbx
+    mov rax, qword ptr [rdi + runqueue.cpu]
+    bt qword ptr [rip + cpu_online_mask], rax
+    jnc .out                            # unplugged: it is to get no work
     mov rbx, qword ptr [rdi + runqueue.sd]
 .domain:
     test rbx, rbx

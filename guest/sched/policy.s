@@ -33,6 +33,7 @@
 .extern try_to_wake_up
 .extern sched_yield
 .extern schedule
+.extern sched_exec
 .extern scheduler_tick
 .extern task_start
 
@@ -78,15 +79,6 @@ o1_ready:
     ret
 END o1_ready
 
-# o1_unsupported(): what this policy does not do yet.
-#   clobbers: never returns
-#   locks: any
-#   irq: any
-PRIVATE o1_unsupported
-o1_unsupported:
-    PANIC "policy o1 has no such operation"
-END o1_unsupported
-
 .section .rodata
 o1_name:
     .asciz "o1"
@@ -110,7 +102,7 @@ o1_policy:
     .quad set_user_nice
     .quad sched_setscheduler
     .quad set_cpus_allowed
-    .quad o1_unsupported                # exec
+    .quad sched_exec
     .quad cpu_down
     .quad cpu_up
 END o1_policy

@@ -10,6 +10,7 @@
 .include "fix.inc"
 
 .extern cpu_and_siblings_are_idle
+.extern cpu_online_mask
 .extern cpu_rq
 .extern double_lock_balance
 .extern jiffies
@@ -110,6 +111,8 @@ push_to:
     cmp r14, qword ptr [rbx + runqueue.push_cpu]
     jne .out
 .anyone:
+    bt qword ptr [rip + cpu_online_mask], r14
+    jnc .out
     call cpu_and_siblings_are_idle
     test eax, eax
     jz .out
@@ -119,6 +122,8 @@ push_to:
     mov rdi, rbx
     mov rsi, rax
     call double_lock_balance
+    bt qword ptr [rip + cpu_online_mask], r14
+    jnc .unlock                         # unplugged meanwhile, which takes its lock
     mov rdi, r13
     mov rsi, rbx
     mov edx, 1

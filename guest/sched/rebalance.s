@@ -9,6 +9,7 @@
 .include "fix.inc"
 
 .extern cpu_count
+.extern cpu_online_mask
 .extern decayed_load
 .extern load_balance
 .extern param_hz
@@ -35,6 +36,9 @@ rebalance_tick:
     mov r13, rdx
     mov gs:[percpu.op_jiffies], rdx
     call update_cpu_load
+    mov rax, qword ptr [rbx + runqueue.cpu]
+    bt qword ptr [rip + cpu_online_mask], rax
+    jnc .out                            # unplugged: it has nothing to take
     mov rax, qword ptr [rip + param_hz]
     imul rax, qword ptr [rbx + runqueue.cpu]
     xor edx, edx

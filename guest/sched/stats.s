@@ -1,5 +1,5 @@
 .intel_syntax noprefix
-# Totals for the log: schedstat version 10 of each CPU, sched_info of each task.
+# Totals for the log: schedstat version 10 of each CPU and its domains, sched_info of each task.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -7,10 +7,12 @@
 .include "sched.inc"
 .include "trace.inc"
 
-.equ SCHEDSTAT_COUNTERS, 22             # of runqueue.stats, those that the event has
+.equ SCHEDSTAT_COUNTERS, 22             # of runqueue.stats, those before the next ones
+.equ MOVE_COUNTERS, 6                   # of runqueue.pt
 
 .section .text
-# log_runqueue_stats(): the counters of the calling CPU, in the order in which schedstat prints.
+# log_runqueue_stats(): the counters of the calling CPU and of its domains, in the order in which
+# schedstat prints.
 #   clobbers: caller-saved
 #   locks: none; the CPU has stopped scheduling
 #   irq: off
@@ -29,11 +31,47 @@ log_runqueue_stats:
     push EV_schedstat + SCHEDSTAT_COUNTERS * 65536
     call trace_emit
     mov rsp, rbp
+    mov rdx, qword ptr [rax + runqueue.sd]
+.domain:
+    test rdx, rdx
+    jz .moves
+    call log_domain_stats
+    mov rdx, qword ptr [rdx + sched_domain.parent]
+    jmp .domain
+.moves:
+    mov ecx, MOVE_COUNTERS
+.move:
+    push qword ptr [rax + rcx * 8 + runqueue.pt - 8]
+    dec ecx
+    jnz .move
+    push EV_schedstat_moves + MOVE_COUNTERS * 65536
+    call trace_emit
+    mov rsp, rbp
     UNFRAME
     ret
 .miscounted:
     PANIC "a run queue has counted other switches than its CPU"
 END log_runqueue_stats
+
+# log_domain_stats(rdx = domain): its counters.
+#   clobbers: rcx
+#   locks: none; its CPU has stopped scheduling
+#   irq: off
+PRIVATE log_domain_stats
+log_domain_stats:
+    FRAME
+    mov ecx, sched_domain.stats_count
+.counter:
+    push qword ptr [rdx + rcx * 8 + sched_domain.stats - 8]
+    dec ecx
+    jnz .counter
+    push qword ptr [rdx + sched_domain.level]
+    push EV_schedstat_domain + (sched_domain.stats_count + 1) * 65536
+    call trace_emit
+    mov rsp, rbp
+    UNFRAME
+    ret
+END log_domain_stats
 
 # log_task_stats(rdi = task): its time on CPUs and waiting, and its switches.
 #   clobbers: rax

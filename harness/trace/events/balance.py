@@ -31,7 +31,8 @@ EVENTS: tuple[EventType, ...] = (
     ),
     EventType(
         "busiest_queue",
-        "operation: the CPU to take from, -1 for none; nr: its tasks, read once more, or -1",
+        "operation: the CPU to take from, -1 for none; nr: its tasks, read once more where that"
+        " decides whether it is locked, else -1",
         "rq:d nr:d",
     ),
     EventType(
