@@ -21,7 +21,7 @@ from harness.model.domain import Domain, task_hot
 from harness.model.load import LoadRead, ReadLoad, read_live
 from harness.model.prio import recalc_task_prio
 from harness.model.runqueue import Runqueue, __activate_task, translate_time
-from harness.model.task import Task
+from harness.model.task import ALL_CPUS, Task
 
 
 def activate_task(p: Task, rq: Runqueue, now: Now, *, in_interrupt: bool = False) -> None:
@@ -104,16 +104,18 @@ def place(
     ours: LoadRead,
     *,
     sync: bool = False,
+    online: int = ALL_CPUS,
 ) -> Placement:
     """Where a woken task goes: its old CPU or the waker's (fact sheet A8, step 3).
 
     `domains` are the waker's, `last_tick_ns` is that of the task's run queue, `theirs` and `ours`
-    what was read of the task's CPU and of the waker's. `sync`: the waker is about to sleep.
+    what was read of the task's CPU and of the waker's. `sync`: the waker is about to sleep. A CPU
+    that is not `online` still has timers that wake, but takes no task.
     """
     cpu = p.cpu
     if cpu == this_cpu:
         return Placement(cpu, PlaceReason.LOCAL)
-    if not has_cpu(p.cpus_allowed, this_cpu):
+    if not has_cpu(p.cpus_allowed & online, this_cpu):
         return Placement(cpu, PlaceReason.NOT_ALLOWED)
     load, this_load = theirs.source, ours.target
     if sync:

@@ -1,7 +1,7 @@
 """Every rule that this project holds a run against: its name, what it says, what it is read from.
 
 The letters: S structure, K locks, C conservation, P policy, A the arithmetic of a part of the fact
-sheet, T totals and statistics, V the second policy, H the hardware below.
+sheet, U unplugged CPUs, T totals and statistics, V the second policy, H the hardware below.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.oracle.replay_laws import Law
 from harness.oracle.rules import RULES
 
-LETTERS = "SKCPATVH"
+LETTERS = "SKCPAUTVH"
 """The kinds of rules, in the order in which they are listed."""
 
 

@@ -26,6 +26,7 @@ from harness.model.domain import Level, Topology
 from harness.oracle import (
     replay_domain,
     replay_fork,
+    replay_hotplug,
     replay_migrate,
     replay_schedule,
     replay_stats,
@@ -69,6 +70,10 @@ OPERATIONS: Mapping[str, Handler] = {
     "fork": replay_fork.fork,
     "wake_new": replay_fork.wake_new,
     "exit": replay_fork.exit_,
+    "cpu_down": replay_hotplug.cpu_down,
+    "drain": replay_hotplug.drain,
+    "cpu_dead": replay_hotplug.cpu_dead,
+    "cpu_up": replay_hotplug.cpu_up,
 }
 """Events that carry inputs. None may come where a consequence of another one is due."""
 

@@ -44,6 +44,9 @@ class Law(enum.Enum):
     S10 = "S10 every value is in its range"
     S11 = "S11 an idle queue remembers no expiry"
     T0 = "T0 totals are the sums of what happened"
+    U1 = "U1 an unplugged CPU gets no task"
+    U2 = "U2 a CPU comes and goes by its own migration thread, and CPU 0 stays"
+    U3 = "U3 a task of an unplugged CPU goes where its affinity says, anywhere if that is nowhere"
 
 
 class Prediction:
@@ -89,6 +92,7 @@ _BY_NAME: Mapping[str, Law] = {
     "wake_moved": Law.C2,
     "activate": Law.C2,
     "account": Law.P10,
+    "drain": Law.U1,
 }
 """What is broken when such an event is missing, or comes uncalled for."""
 

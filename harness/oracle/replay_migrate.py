@@ -12,7 +12,7 @@ from harness.model.wake import activate_task
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_world import LawBrokenError, World, expect
 
-MOVED, GONE, NOT_ALLOWED = 0, 1, 2
+MOVED, GONE, NOT_ALLOWED, OFFLINE = 0, 1, 2, 3
 """How the event ``migrate`` names what became of a request."""
 
 
@@ -22,6 +22,7 @@ def set_cpus(world: World, cpu: int, task: int, rq: int, allowed: int) -> None:
     runqueue = world.home(p, rq)
     if not allowed & world.online:
         raise LawBrokenError(Law.P3, f"task {task} is allowed on {allowed:#x}: no CPU there")
+    world.stranded.discard(p)
     set_cpus_allowed(p, runqueue, allowed, world.online)
 
 
@@ -40,8 +41,11 @@ def migrate(
     expect(Law.S9, "the CPU whose migration thread runs", cpu, src)
     p, source, target = world.task(task), world.rq(src), world.rq(dst)
     _take_request(source, p, dst)
-    expect(Law.P3, f"the result of moving task {task}", result, _result(p, source, dst))
+    due = _result(p, source, dst) if has_cpu(world.online, dst) else OFFLINE
+    expect(Law.P3, f"the result of moving task {task}", result, due)
     expect(Law.C2, f"task {task} queued", queued, int(p.array is not None))
+    if result == OFFLINE:
+        world.stranded.add(p)
     if result != MOVED:
         return
     if source.curr is p:

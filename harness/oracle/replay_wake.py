@@ -17,6 +17,7 @@ from harness.model.wake import (
 )
 from harness.model.wake import place as choose
 from harness.model.wake import wake_idle as choose_idle
+from harness.oracle.replay_hotplug import predict_evasion
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_migrate import arrive
 from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
@@ -41,6 +42,8 @@ def wake(
     states = State(mask & ~State.RUNNING)
     world.contexts[cpu].wakeup = (states, bool(sync))
     step = begin_wakeup(p, runqueue, states)
+    if step is WakeStep.PLACE and predict_evasion(world, cpu, p):
+        return
     if step is WakeStep.PLACE:
         world.predict("place", task, *[None] * 6)
     elif step is WakeStep.SWITCHING_OUT:
@@ -77,7 +80,9 @@ def place(
     _, sync = context.wakeup
     theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
     domains = world.rqs[cpu].domains
-    placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync)
+    placement = choose(
+        p, cpu, domains, last_tick, theirs, ours, sync=sync, online=world.online
+    )
     if to != p.cpu and (to not in range(len(world.rqs)) or not has_cpu(p.cpus_allowed, to)):
         raise LawBrokenError(Law.P3, f"task {task} of CPU {p.cpu} is woken to CPU {to}")
     if placement.cpu != to:
@@ -95,8 +100,8 @@ def wake_idle(world: World, cpu: int, task: int, chosen: int, to: int, found: in
     p = world.task(task)
     placement = world.contexts[cpu].placement
     assert placement is not None, "the event was predicted by place, which leaves it"
-    if found & ~world.online:
-        raise LawBrokenError(Law.A8, f"of {world.online:#x}, CPUs {found:#x} are seen idle")
+    if found >> world.nr_cpus:
+        raise LawBrokenError(Law.A8, f"of {world.nr_cpus} CPUs {found:#x} are seen idle")
     due = choose_idle(chosen, p, world.rqs[chosen].domains, found)
     expect(Law.A8, f"the idle CPU for task {task}", to, due)
     _send(world, p, placement, to)
@@ -116,7 +121,10 @@ def wake_moved(world: World, cpu: int, task: int, rq: int, state: int, queued: i
     runqueue = world.home(p, rq)
     _look(p, runqueue, state, queued)
     states, _ = world.contexts[cpu].wakeup
-    if recheck_wakeup(p, runqueue, states) in (WakeStep.PLACE, WakeStep.SWITCHING_OUT):
+    step = recheck_wakeup(p, runqueue, states)
+    if step is WakeStep.PLACE and predict_evasion(world, cpu, p):
+        return
+    if step in (WakeStep.PLACE, WakeStep.SWITCHING_OUT):
         _predict_activate(world, p)
 
 

@@ -75,6 +75,8 @@ class CpuContext:
     """The last that this CPU read."""
     ns: int = 0
     """Time of its last event that is not about locks."""
+    evading: Task | None = None
+    """A task that a wake-up has found on an offline CPU, and sends elsewhere."""
     asked: bool = False
     """Whether it was asked to reschedule: the log said so, or its own tick or fork did it."""
     ticks_asked: int = 0
@@ -90,6 +92,10 @@ class World:
         self.k = Constants(hz)
         self.nr_cpus = nr_cpus
         self.online = (1 << self.nr_cpus) - 1
+        self.dead = 0
+        """CPUs that are offline and have been drained."""
+        self.stranded: set[Task] = set()
+        """Tasks that could not be moved, because the CPU they were sent to went offline."""
         self.ticks = 0
         """Ticks that the first CPU has logged; it is the one that advances the jiffies."""
         self.jiffies = 0
@@ -120,6 +126,7 @@ class World:
                 place = _PLACES[change]
                 prediction = Prediction(_ENQUEUE, (p.pid, rq.cpu, p.prio, which, place))
                 self.check_affinity(p, rq.cpu)
+                self.check_alive(p, rq)
             self.predicted.append(prediction)
 
         return observe
@@ -177,12 +184,17 @@ class World:
 
     def check_affinity(self, p: Task, cpu: int) -> None:
         """A task may stay where it no longer may be until its request to move is carried out."""
-        if has_cpu(p.cpus_allowed, cpu):
+        if has_cpu(p.cpus_allowed, cpu) or p in self.stranded:
             return
         if not any(request.task is p for request in self.rqs[cpu].migration_queue):
             raise LawBrokenError(
                 Law.P3, f"task {p.pid} may run on {p.cpus_allowed:#x}, not on CPU {cpu}"
             )
+
+    def check_alive(self, p: Task, rq: Runqueue) -> None:
+        """Nothing is queued on a CPU that was drained, but the thread that will bring it back."""
+        if has_cpu(self.dead, rq.cpu) and p is not rq.migration_thread:
+            raise LawBrokenError(Law.U1, f"task {p.pid} is queued on CPU {rq.cpu}, unplugged")
 
 
 def state_of(value: int) -> State:
