@@ -11,6 +11,7 @@
 .include "trace.inc"
 
 .extern apic_count
+.extern cpu_online_mask
 .extern cpu_rq
 
 .section .text
@@ -56,7 +57,7 @@ wake_idle:
     ret
 END wake_idle
 
-# idle_mask() -> rax = the CPUs that run their idle tasks just now.
+# idle_mask() -> rax = the CPUs that are online and run their idle tasks just now.
 #   clobbers: rcx, rdx, rdi
 #   locks: none; hints
 #   irq: any
@@ -76,6 +77,7 @@ idle_mask:
     cmp edi, dword ptr [rip + apic_count]
     jb .cpu
     mov rax, rdx
+    and rax, qword ptr [rip + cpu_online_mask]
     UNFRAME
     ret
 END idle_mask
