@@ -36,6 +36,8 @@ from harness.oracle.outcome import Outcome
 from harness.oracle.replay import replay
 from harness.oracle.replay_report import story
 from harness.oracle.rules import RULES, Rule
+from harness.oracle.veridian import replay as veridian_replay
+from harness.oracle.veridian import report as veridian_report
 from harness.trace.trace import Trace
 
 EXIT_PASS, EXIT_FAIL, EXIT_PANIC, EXIT_REFUSED = 33, 35, 37, 39
@@ -266,10 +268,13 @@ def _violations(trace: Trace, rules: Iterable[Rule]) -> Iterator[Finding]:
 
 
 def _replayed(trace: Trace, topology: Topology | None) -> Iterator[Finding]:
-    """The first decision in which a log of policy ``o1`` differs from the model."""
+    """The first decision in which a log differs from the model of the policy that it names."""
     difference = replay(trace, topology)
     if difference is not None:
         yield Finding(Outcome.VIOLATION, str(difference), story(trace, difference))
+    second = veridian_replay.replay(trace)
+    if second is not None:
+        yield Finding(Outcome.VIOLATION, str(second), veridian_report.story(trace, second))
 
 
 def _unmet(trace: Trace, expectations: Iterable[Expectation]) -> Iterator[Finding]:

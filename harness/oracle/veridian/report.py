@@ -1,0 +1,68 @@
+"""What a replay's first difference looks like to somebody who has to find the bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.model.veridian.cpu import Cpu
+from harness.model.veridian.task import Task
+from harness.oracle.replay_laws import describe
+from harness.oracle.veridian.replay import Divergence
+from harness.oracle.veridian.world import World
+from harness.trace.trace import Trace
+
+HISTORY = 20
+"""Events before the difference that are shown."""
+
+
+def story(trace: Trace, found: Divergence) -> str:
+    """The rule, what was due and what came, the model's machine, and what led there."""
+    return "\n".join(_lines(trace, found))
+
+
+def _lines(trace: Trace, found: Divergence) -> Iterator[str]:
+    yield found.rule
+    yield f"  {found.detail}"
+    yield f"  during: {found.operation or 'nothing'}"
+    yield f"  due:    {describe(found.predicted)}"
+    yield f"  seen:   {found.event}"
+    if found.world is not None:
+        yield ""
+        yield "in the model, after the operation:"
+        yield from (f"  {line}" for cpu in found.world.cpus for line in _cpu(cpu))
+        yield from (f"  {_task(p)}" for p in _named(found, found.world))
+    cpu = found.event.cpu
+    earlier = [e for e in trace.events if e.cpu == cpu and e.seq < found.event.seq][-HISTORY:]
+    yield ""
+    yield f"the {len(earlier)} events before it on CPU {cpu}:"
+    yield from (f"  {event}" for event in earlier)
+
+
+def _cpu(cpu: Cpu) -> Iterator[str]:
+    offline = "" if cpu.online else ", offline"
+    yield f"CPU {cpu.number}: task {cpu.curr.pid} runs, load {cpu.load}{offline}"
+    for number, ring in enumerate(cpu.queue.rings):
+        if len(ring):
+            yield f"  ring {number}: {' '.join(str(p.pid) for p in ring)}"
+
+
+def _named(found: Divergence, world: World) -> Iterator[Task]:
+    """Every task that the event, or what was due, names."""
+    fields = dict(found.event.fields)
+    numbers = [fields.get(name) for name in ("task", "prev", "next", "parent")]
+    if found.predicted:
+        due = found.predicted[0]
+        named = zip(due.type.fields, due.values, strict=True)
+        numbers += [value for field, value in named if field.name in ("task", "prev", "next")]
+    for number in sorted({n for n in numbers if isinstance(n, int)}):
+        if number in world.tasks:
+            yield world.tasks[number]
+
+
+def _task(p: Task) -> str:
+    where = "no ring" if p.ring is None else f"ring {p.ring}"
+    return (
+        f"task {p.pid} {p.name}: CPU {p.cpu}, {where}, state {int(p.state)}, priority"
+        f" {int(p.priority)}, slice {p.slice}, waits since {p.since}, may use {p.allowed:#x},"
+        f" migrations {p.migrations}"
+    )
