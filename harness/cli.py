@@ -28,6 +28,7 @@ from harness.boot import (
 )
 from harness.coverage.command import coverage
 from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
+from harness.mutate.command import mutate
 from harness.oracle.catalog import entries
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
@@ -66,6 +67,7 @@ def main() -> NoReturn:
 
 
 app.command()(coverage)
+app.command()(mutate)
 
 
 @app.callback()

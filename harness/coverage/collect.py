@@ -62,17 +62,18 @@ def boot_lines(image: Path, root: Path, scenario: Scenario) -> BootLines:
 
 def handle(job: dict[str, Any]) -> dict[str, Any]:
     """A worker's job: see `collect`."""
-    scenario = _scenario(job["scenario"])
+    scenario = scenario_from_json(job["scenario"])
     return asdict(boot_lines(Path(job["image"]), Path(job["root"]), scenario))
 
 
-def _scenario(value: dict[str, Any]) -> Scenario:
+def scenario_from_json(value: dict[str, Any]) -> Scenario:
+    """A scenario as `dataclasses.asdict` wrote it."""
     params = tuple((key, word) for key, word in value["params"])
     return Scenario(**{**value, "params": params})
 
 
 def _boot_lines(value: dict[str, Any]) -> BootLines:
-    return BootLines(**{**value, "scenario": _scenario(value["scenario"])})
+    return BootLines(**{**value, "scenario": scenario_from_json(value["scenario"])})
 
 
 def collect(
@@ -98,7 +99,7 @@ def collect(
             yield _boot_lines(known)
     with Pool(_HANDLER, min(workers, len(jobs))) as pool:
         for job, answer in pool.run(jobs):
-            scenario = _scenario(job["scenario"])
+            scenario = scenario_from_json(job["scenario"])
             if isinstance(answer, Crash):
                 raise CoverageError(f"{scenario.name} of {image.name}: {answer.words}")
             found = _boot_lines(answer)

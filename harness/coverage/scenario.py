@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.boot import WORKLOAD_PARAMS, workload_module
-from harness.machine import Clock, MachineConfig
+from harness.machine import Clock, MachineConfig, Topology
 from harness.workload import fold_cpus, library_names, load
 
+SELFTEST = "selftest"
+OWN = Path(__file__).with_name("workloads")
 CPUS = (1, 2, 4)
 """Sizes of machine on which each workload of the library is run."""
 
@@ -25,6 +28,8 @@ class Scenario:
     policy: str = "o1"
     clock: str = "virtual"
     hz: int = 1000
+    topology: str | None = None
+    """How the CPUs share sockets and cores, as ``Topology.parse`` reads it; one socket without."""
     params: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -33,8 +38,9 @@ class Scenario:
         extra = [] if self.clock == "virtual" else [self.clock]
         extra += [] if self.policy == "o1" else [self.policy]
         extra += [] if self.hz == 1000 else [f"hz={self.hz}"]
+        extra += [] if self.topology is None else [self.topology]
         extra += [f"{key}={value}" for key, value in self.params]
-        stem = "selftest" if self.workload is None else Path(self.workload).stem
+        stem = SELFTEST if self.workload is None else Path(self.workload).stem
         return "/".join([f"{stem}@{self.cpus}", *extra])
 
     def module(self) -> tuple[Path, ...]:
@@ -44,9 +50,16 @@ class Scenario:
         return (workload_module(fold_cpus(load(self.workload), self.cpus)),)
 
     def config(
-        self, image: Path, *, timeout: float, quiet: float, code: range | None = None
+        self,
+        image: Path,
+        *,
+        timeout: float,
+        quiet: float,
+        code: range | None = None,
+        log_mib: int = 64,
     ) -> MachineConfig:
-        """The machine for it; ``timeout`` and ``quiet`` are wall seconds.
+        """The machine for it; ``timeout`` and ``quiet`` are wall seconds, ``log_mib`` bounds what
+        the guest may write.
 
         Raises ``ConfigError`` and ``WorkloadError``.
         """
@@ -54,6 +67,7 @@ class Scenario:
         return MachineConfig(
             image=image,
             cpus=self.cpus,
+            topology=None if self.topology is None else Topology.parse(self.topology),
             clock=Clock(self.clock),
             hz=self.hz,
             modules=self.module(),
@@ -61,19 +75,30 @@ class Scenario:
             quiet=quiet,
             params={"seed": 1, **params, "policy": self.policy, **dict(self.params)},
             code=code,
+            max_log_bytes=log_mib << 20,
         )
 
 
-def standard(policy: str = "o1") -> tuple[Scenario, ...]:
-    """Every workload of the library and the self-tests, on machines of each size."""
-    names: list[str | None] = [None, *library_names()]
-    return tuple(Scenario(name, cpus, policy) for name in names for cpus in CPUS)
-
-
-def of_workloads(names: list[str], policy: str = "o1") -> tuple[Scenario, ...]:
-    """The same of some workloads; ``selftest`` is one of the names."""
+def of_workloads(names: Iterable[str], policy: str = "o1") -> tuple[Scenario, ...]:
+    """Some workloads on machines of each size; ``selftest`` is one of the names."""
     return tuple(
-        Scenario(None if name == "selftest" else name, cpus, policy)
+        Scenario(None if name == SELFTEST else name, cpus, policy)
         for name in names
         for cpus in CPUS
     )
+
+
+def standard(policy: str = "o1") -> tuple[Scenario, ...]:
+    """Every workload of the library and the self-tests, and what they leave out."""
+    return of_workloads([SELFTEST, *library_names()], policy) + extra(policy)
+
+
+def extra(policy: str) -> tuple[Scenario, ...]:
+    """Boots that reach what the library's workloads do not."""
+    own = [
+        Scenario(str(path), cpus, policy) for path in sorted(OWN.glob("*.yaml")) for cpus in (1, 2)
+    ]
+    if policy != "o1":
+        return tuple(own)
+    shapes = [Scenario("W4", 4, topology="2x2")]
+    return (*own, *shapes)

@@ -1,0 +1,21 @@
+"""The boots among which a campaign chooses, cheapest first among those that reach a change."""
+
+from __future__ import annotations
+
+from harness.coverage.scenario import Scenario, extra
+
+_SIZES: tuple[tuple[str | None, int], ...] = (
+    ("W1", 1), ("W2", 1), ("W3", 2), ("W4", 4), ("W5", 4), ("W5-all", 4), ("W6", 1), ("W7", 4),
+    ("W8", 2), ("W9", 1), ("W9", 2), ("W10", 2), ("W11", 1), ("mixed", 2), (None, 1), (None, 4),
+)  # fmt: skip
+"""Every workload on the machine on which it means most."""
+
+
+def boots(policy: str) -> tuple[Scenario, ...]:
+    """Boots of a policy that a mutant has to survive."""
+    usual = [Scenario(workload, cpus, policy) for workload, cpus in _SIZES]
+    if policy != "o1":
+        return (*usual, *extra(policy))
+    locks = [Scenario("W8", 4, params=(("loglevel", "2"),)), Scenario("W3", 4, clock="real")]
+    clocks = [Scenario("W9", 1, hz=250), Scenario("W1", 1, hz=100)]
+    return (*usual, *extra(policy), *locks, *clocks)

@@ -1,0 +1,131 @@
+"""Mutants against boots: which boots reach which mutant, and what came of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.coverage.collect import BootLines, collect
+from harness.coverage.pool import Crash, Pool
+from harness.coverage.progress import Meter
+from harness.coverage.scenario import Scenario
+from harness.mutate.equivalent import EQUIVALENT
+from harness.mutate.mutant import Mutant
+from harness.mutate.tree import FOLDER, Tree
+from harness.mutate.trial import HANDLER, Boot, Job, Status, boot_from_json, limit
+
+
+class CampaignError(Exception):
+    """A campaign that makes no sense: the guest fails without any change."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant, in which boots, and why where no boot says it."""
+
+    mutant: Mutant
+    status: Status
+    boots: tuple[Boot, ...] = ()
+    reason: str = ""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules that noticed it."""
+        return tuple(dict.fromkeys(rule for boot in self.boots for rule in boot.rules))
+
+    @property
+    def killer(self) -> Boot | None:
+        """The first boot in which a rule noticed it."""
+        return next((boot for boot in self.boots if boot.killed), None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a campaign is run. ``until`` is a moment of the monotonic clock."""
+
+    workers: int = 1
+    checked: bool = True
+    to_the_end: bool = False
+    until: float = float("inf")
+    folder: Path = FOLDER
+
+
+def observe(
+    tree: Tree, scenarios: Sequence[Scenario], plan: Plan, progress: Meter
+) -> list[BootLines]:
+    """Boots the unchanged guest: what each boot executes, cheapest first.
+
+    Raises CampaignError where one does not pass, CoverageError, BuildError.
+    """
+    image = tree.build(plan.folder / tree.name, checked=plan.checked)
+    runs = []
+    where = plan.folder / "coverage"
+    for run in collect(image, tree.path, scenarios, workers=plan.workers, folder=where):
+        progress.step(run.scenario.name)
+        if not run.passed:
+            words = f"{run.scenario.name} fails without any change: {run.outcome}: {run.reason}"
+            raise CampaignError(words)
+        runs.append(run)
+    return sorted(runs, key=lambda run: run.cpu_seconds)
+
+
+def reaching(mutant: Mutant, runs: Sequence[BootLines], code: Mapping[str, set[int]]) -> list[int]:
+    """Which runs execute a line that the mutant changes; all, if it changes no code but data.
+
+    ``code`` has the lines with code of each file.
+    """
+    changed = [(e.file, line) for e in mutant.edits for line in e.lines]
+    coded = [(file, line) for file, line in changed if line in code.get(file, ())]
+    if not coded:
+        return list(range(len(runs)))
+    return [
+        number
+        for number, run in enumerate(runs)
+        if any(line in run.lines.get(file, ()) for file, line in coded)
+    ]
+
+
+def campaign(
+    tree: Tree,
+    mutants: Sequence[Mutant],
+    runs: Sequence[BootLines],
+    code: Mapping[str, set[int]],
+    plan: Plan,
+) -> Iterator[Outcome]:
+    """What becomes of each mutant, in the order in which that is known."""
+    by_id = {mutant.id: mutant for mutant in mutants}
+    jobs = []
+    for mutant in mutants:
+        numbers = reaching(mutant, runs, code)
+        if mutant.id in EQUIVALENT:
+            yield Outcome(mutant, Status.EQUIVALENT, reason=EQUIVALENT[mutant.id])
+        elif not numbers:
+            yield Outcome(mutant, Status.NOT_REACHED)
+        else:
+            boots = tuple((runs[n].scenario, limit(runs[n].cpu_seconds)) for n in numbers)
+            jobs.append(
+                Job(
+                    tree.path, mutant, boots, plan.checked, plan.to_the_end, plan.until, plan.folder
+                )
+            )
+    with Pool(HANDLER, min(plan.workers, len(jobs))) as pool:
+        for job, answer in pool.run(_in_time(jobs, plan.until)):
+            mutant = by_id.pop(job["mutant"]["id"])
+            if isinstance(answer, Crash):
+                yield Outcome(mutant, Status.UNDECIDED, reason=answer.words)
+            else:
+                boots_made = tuple(boot_from_json(boot) for boot in answer["boots"])
+                yield Outcome(mutant, Status(answer["status"]), boots_made, answer["reason"])
+    for job_left in jobs:
+        left = by_id.pop(job_left.mutant.id, None)
+        if left is not None:
+            yield Outcome(left, Status.UNDECIDED, reason="the time was over")
+
+
+def _in_time(jobs: Sequence[Job], until: float) -> Iterator[dict[str, object]]:
+    for job in jobs:
+        if time.monotonic() > until:
+            return
+        yield job.as_json()

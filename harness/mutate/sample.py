@@ -1,0 +1,8 @@
+"""x"""
+
+from harness.mutate.mutant import Mutant
+from harness.mutate.tree import Tree
+
+
+def sample(tree: Tree) -> list[Mutant]:
+    return []

@@ -1,0 +1,187 @@
+"""One mutant against its boots: build, boot, judge, until a rule notices it. Kept by content."""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import itertools
+import os
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.boot import Run, build_id_of
+from harness.coverage.collect import scenario_from_json
+from harness.coverage.scenario import Scenario
+from harness.coverage.store import Store, digest_of, key_of
+from harness.mutate.mutant import Mutant
+from harness.mutate.tree import FOLDER, Tree
+from harness.oracle.outcome import Outcome
+from harness.oracle.verdict import Verdict
+from harness.toolchain.build import BuildError
+
+HANDLER = "harness.mutate.trial:handle"
+QUIET = 4.0
+"""Wall seconds of silence after which a mutant is taken to hang; the unchanged guest is never
+silent for longer (a campaign checks that first)."""
+_LOG_MIB = 16
+_JUDGES = ("oracle", "model", "trace", "workload", "machine")
+
+
+class Status(enum.StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    EQUIVALENT = "equivalent"
+    NOT_REACHED = "not reached"
+    UNBUILDABLE = "unbuildable"
+    """It does not assemble, so it is no mutant."""
+    UNDECIDED = "undecided"
+    """The campaign's time was over, or the harness failed at it."""
+
+
+@dataclass(frozen=True)
+class Boot:
+    """The verdict on one boot: the rules that it breaks (none: it passed), and why."""
+
+    scenario: str
+    rules: tuple[str, ...]
+    reason: str
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.rules)
+
+
+def rules_of(verdict: Verdict) -> tuple[str, ...]:
+    """The names of the rules that a verdict found broken, worst first; where no rule was, the
+    outcome: ``panic``, ``hang``, ..."""
+    names = [
+        finding.reason.split()[0].rstrip(":")
+        for finding in verdict.findings
+        if finding.outcome is Outcome.VIOLATION
+    ]
+    if not names and not verdict.passed:
+        names = [verdict.outcome.value]
+    return tuple(dict.fromkeys(names))
+
+
+@lru_cache(maxsize=1)
+def judge_digest() -> str:
+    """Stands for the code that decides what is a kill."""
+    root = Path(harness.__file__).parent
+    files = [path for name in _JUDGES for path in sorted((root / name).rglob("*.py"))]
+    return digest_of([*files, root / "boot.py"])
+
+
+def key(tree: Tree, mutant: Mutant, scenario: Scenario, checked: bool) -> str:
+    """Stands for everything that the verdict depends on."""
+    modules = [path.read_bytes() for path in scenario.module()]
+    return key_of(tree.name, mutant.edits, scenario, checked, judge_digest(), QUIET, *modules)
+
+
+def limit(cpu_seconds: float) -> float:
+    """Wall seconds that a boot may take which takes so much CPU time unchanged."""
+    return 20.0 + 10 * cpu_seconds
+
+
+def boot_once(image: Path, scenario: Scenario, timeout: float) -> Boot:
+    """Boots and judges."""
+    config = scenario.config(image, timeout=timeout, quiet=QUIET, log_mib=_LOG_MIB)
+    with Run(config, build_id=build_id_of(image)) as run:
+        verdict = run.verdict
+    return Boot(scenario.name, rules_of(verdict), verdict.reason[:300])
+
+
+@dataclass(frozen=True)
+class Job:
+    """A mutant with the boots that reach it, in order, each with its time limit."""
+
+    tree: Path
+    mutant: Mutant
+    boots: tuple[tuple[Scenario, float], ...]
+    checked: bool = True
+    to_the_end: bool = False
+    """Boot all of them, whatever kills it."""
+    until: float = float("inf")
+    """No boot starts after this moment of the monotonic clock, which processes share."""
+    folder: Path = FOLDER
+
+    def as_json(self) -> dict[str, Any]:
+        boots = [[asdict(scenario), seconds] for scenario, seconds in self.boots]
+        rest = {"checked": self.checked, "to_the_end": self.to_the_end, "until": self.until}
+        paths = {"tree": str(self.tree), "folder": str(self.folder)}
+        return {"mutant": self.mutant.as_json(), "boots": boots, **rest, **paths}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Job:
+        return cls(
+            Path(value["tree"]),
+            Mutant.from_json(value["mutant"]),
+            tuple((scenario_from_json(s), seconds) for s, seconds in value["boots"]),
+            value["checked"],
+            value["to_the_end"],
+            value["until"],
+            Path(value["folder"]),
+        )
+
+
+def handle(value: dict[str, Any]) -> dict[str, Any]:
+    """A worker's job: status, boots made or remembered, reason."""
+    status, boots, reason = attempt(Job.from_json(value))
+    return {"status": status.value, "boots": [asdict(boot) for boot in boots], "reason": reason}
+
+
+def attempt(job: Job) -> tuple[Status, list[Boot], str]:
+    """Boots a mutant until it is killed."""
+    tree, store = Tree(job.tree), Store(job.folder / "results")
+    boots: list[Boot] = []
+    image: Path | None = None
+    for scenario, timeout in job.boots:
+        name = key(tree, job.mutant, scenario, job.checked)
+        known = store.get(name)
+        if known is not None:
+            boot = boot_from_json(known)
+        elif time.monotonic() > job.until:
+            return Status.UNDECIDED, boots, "the time was over"
+        else:
+            try:
+                image = image or _build(job, tree)
+            except BuildError as error:
+                return Status.UNBUILDABLE, [], str(error).split("\n", 1)[0]
+            boot = boot_once(image, scenario, timeout)
+            store.put(name, asdict(boot))
+        boots.append(boot)
+        if boot.killed and not job.to_the_end:
+            break
+    killed = any(boot.killed for boot in boots)
+    return (Status.KILLED if killed else Status.SURVIVED), boots, ""
+
+
+def _build(job: Job, tree: Tree) -> Path:
+    return tree.build(own_folder(job.folder), job.mutant, checked=job.checked)
+
+
+@lru_cache(maxsize=1)
+def own_folder(folder: Path) -> Path:
+    """A folder for builds that no other process uses while this one lives. Its objects stay for
+    the next one."""
+    for number in itertools.count():
+        own = folder / f"worker-{number}"
+        own.mkdir(parents=True, exist_ok=True)
+        owner = os.open(own / ".owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(owner)
+            continue
+        return own
+    raise AssertionError("numbers do not end")
+
+
+def boot_from_json(value: dict[str, Any]) -> Boot:
+    return Boot(value["scenario"], tuple(value["rules"]), value["reason"])
