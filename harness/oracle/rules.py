@@ -1,7 +1,8 @@
 """Named rules about events that hold for every sound log, whatever the scheduler.
 
-H rules are about the hardware below it; K rules, by the names of the fact sheet's part C, about its
-locks. What a scheduler decides is judged by replay (`harness.oracle.replay`).
+H rules are about the hardware below it; K and P rules, by the names of the fact sheet's part C,
+about its locks and about what must happen in time. What a scheduler decides is judged by replay
+(`harness.oracle.replay`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from harness.oracle.liveness import nobody_starves, ticks_keep_coming
 from harness.oracle.locks import ascending_order, released_by_holder
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
@@ -95,4 +97,6 @@ RULES: tuple[Rule, ...] = (
     Rule("H5 the summary of a CPU counts what it logged", _truthful_summary),
     Rule("K1 two run-queue locks are taken in ascending order", ascending_order),
     Rule("K3 a lock is released by its holder, and in the end", released_by_holder),
+    Rule("P9 a normal task waits no longer than a turn of the arrays", nobody_starves),
+    Rule("P15 every CPU's ticks keep coming", ticks_keep_coming),
 )
