@@ -86,10 +86,10 @@ do_fork:
     jz .out
     mov rbx, rax
     mov r12, gs:[percpu.curr]
+    cli
     mov rdi, rbx
     mov rsi, r12
     call task_inherit
-    cli
     mov eax, gs:[percpu.cpu]
     mov dword ptr [rbx + task.cpu], eax
     mov rdi, rbx
