@@ -238,8 +238,8 @@ migration_thread:
     jmp .complete
 END migration_thread
 
-# migrate_to(rdi = task, rsi = CPU) -> eax = MIGRATION_*: the original's __migrate_task: moves a task
-# away from this CPU if it is still here and may go there.
+# migrate_to(rdi = task, rsi = CPU) -> eax = MIGRATION_*: the original's __migrate_task: moves a
+# task away from this CPU if it is still here and may go there.
 #   clobbers: caller-saved
 #   locks: takes and releases both run queues'
 #   irq: off

@@ -43,7 +43,7 @@ def ask(console: Console, command: str) -> str:
 def test_help_lists_the_commands(monitored: Run) -> None:
     answer = ask(monitored.console, "help")
     listed = [line.split()[0] for line in answer.splitlines()]
-    assert {"help", "ps", "spawn", "quit"} <= set(listed)
+    assert {"help", "ps", "spawn", "unplug", "plug", "quit"} <= set(listed)
 
 
 def test_ps_lists_the_tasks(monitored: Run) -> None:
