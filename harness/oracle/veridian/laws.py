@@ -104,7 +104,7 @@ def law_of(operation: str, due: Prediction | None, seen: Event | None) -> Law:
     names = [item.name for item in (due, seen) if item is not None]
     if operation == "v_schedule" and "v_dequeue" in names:
         return Law.V3
-    if operation == "v_schedule" and "v_compare" in names:
+    if due is None and operation == "v_schedule" and "v_compare" in names:
         return Law.P1
     if "v_migrated" in names:
         return Law.P12

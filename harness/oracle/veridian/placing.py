@@ -45,10 +45,11 @@ def task_new(
 
 
 def _begin(world: World, task: int) -> Task:
+    p = world.task(task)
     if task not in world.new:
         raise LawBrokenError(Law.C2, f"task {task} is made runnable and was before")
     world.new.discard(task)
-    return world.task(task)
+    return p
 
 
 def start(world: World, task: int, rq: int, jiffies: int) -> None:

@@ -50,7 +50,7 @@ def v_pick(world: World, task: int, algorithm: int, nr: int, load: int) -> None:
     cpu, context = world.cpus[world.acting], world.context
     stole, context.stole = context.stole, False
     others = any(other.online for other in world.cpus if other is not cpu)
-    idles = cpu.is_idle and kind is Algorithm.ROUND_ROBIN
+    idles = cpu.is_idle and kind is Algorithm.ROUND_ROBIN and context.claim is None
     if idles and cpu.online and others and not stole:
         raise LawBrokenError(Law.P11, f"CPU {cpu.number} goes idle and has not tried to steal")
 
