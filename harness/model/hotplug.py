@@ -1,6 +1,6 @@
-"""CPUs that leave and return while everything runs: 2.6.11's cpu_down(), cpu_up(), migration_call().
+"""CPUs that leave and return while all runs: 2.6.11 cpu_down(), cpu_up(), migration_call().
 
-    online = go_offline(cpu, online)     the CPU's migration thread runs, so no other task does there
+    online = go_offline(cpu, online)     its migration thread runs, so no other task does there
     for p in its tasks, asleep or not:   move_task_off_dead_cpu
     migrate_nr_uninterruptible           then no task is left
 
@@ -92,7 +92,7 @@ class Moved:
 def move_task_off_dead_cpu(
     p: Task, src: Runqueue, rqs: Sequence[Runqueue], now: Now, online: int
 ) -> Moved:
-    """Move one task to its refuge. `now` is in `src`'s clock. A queued one counts as woken there."""
+    """Move a task to its refuge; a queued one counts as woken there. `now` is in `src`'s clock."""
     to = refuge(p, online)
     dst = rqs[to.cpu]
     if not leave(p, src, dst, reset=to.reset):

@@ -23,7 +23,7 @@ from harness.model.runqueue import (
     deactivate_task,
     translate_time,
 )
-from harness.model.task import Task
+from harness.model.task import ALL_CPUS, Task
 from harness.model.wake import activate_task
 
 
@@ -292,14 +292,16 @@ def __migrate_task(p: Task, src: Runqueue, dst: Runqueue, now: Now, online: int)
     return Migration.MOVED
 
 
-def find_idlest_cpu(p: Task, this_cpu: int, sd: Domain, read: ReadLoad) -> int:
+def find_idlest_cpu(
+    p: Task, this_cpu: int, sd: Domain, read: ReadLoad, online: int = ALL_CPUS
+) -> int:
     """Where a task that starts a new program should run (fact sheet A16).
 
     The least loaded allowed CPU of the domain, the first one that is quite idle; this CPU unless
     that is clearly better.
     """
     idlest, least = None, 0
-    for cpu in cpus(sd.span & p.cpus_allowed):
+    for cpu in cpus(sd.span & p.cpus_allowed & online):
         load = read(cpu).target
         if idlest is None or load < least:
             idlest, least = cpu, load
@@ -328,10 +330,10 @@ def exec_domain(rq: Runqueue, nr_running: int) -> Domain | None:
     return willing[-1] if nr_running > 1 and willing else None
 
 
-def exec_target(rq: Runqueue, sd: Domain, read: ReadLoad) -> int:
+def exec_target(rq: Runqueue, sd: Domain, read: ReadLoad, online: int = ALL_CPUS) -> int:
     """The CPU of that domain to go on with, maybe the same (fact sheet A16)."""
     sd.stats.sbe_attempts += 1
-    cpu = find_idlest_cpu(rq.curr, rq.cpu, sd, read)
+    cpu = find_idlest_cpu(rq.curr, rq.cpu, sd, read, online)
     sd.stats.sbe_pushed += cpu != rq.cpu
     return cpu
 

@@ -153,10 +153,10 @@ def format_schedstat(stat: Schedstat, nr_cpus: int) -> str:
     """Text of `/proc/schedstat`, version 10 (fact sheet A18). `nr_cpus` sets the width of masks."""
     lines = [f"version {VERSION}", f"timestamp {stat.timestamp}"]
     for line in stat.cpus:
-        lines.append(_join(f"cpu{line.cpu}", _numbers(line.stats)))
+        lines.append(_join(f"cpu{line.cpu}", numbers(line.stats)))
         for level, domain in enumerate(line.domains):
             head = f"domain{level} {format_mask(domain.span, nr_cpus)}"
-            lines.append(_join(head, _numbers(domain.stats)))
+            lines.append(_join(head, numbers(domain.stats)))
     return "\n".join(lines) + "\n"
 
 
@@ -221,7 +221,8 @@ def _take(words: list[str], count: int) -> list[int]:
     return [int(word) for word in words]
 
 
-def _numbers(stats: RunqueueStats | DomainStats) -> Iterator[int]:
+def numbers(stats: RunqueueStats | DomainStats) -> Iterator[int]:
+    """All counters, in the order of the kernel's code."""
     for value in astuple(stats):
         if isinstance(value, int):
             yield value

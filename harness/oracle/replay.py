@@ -24,10 +24,14 @@ from dataclasses import dataclass, field
 from harness.model.checks import check_runqueue, check_system
 from harness.model.domain import Level, Topology
 from harness.oracle import (
+    replay_balance,
     replay_domain,
     replay_fork,
     replay_hotplug,
     replay_migrate,
+    replay_move,
+    replay_push,
+    replay_reads,
     replay_schedule,
     replay_stats,
     replay_tick,
@@ -74,11 +78,31 @@ OPERATIONS: Mapping[str, Handler] = {
     "drain": replay_hotplug.drain,
     "cpu_dead": replay_hotplug.cpu_dead,
     "cpu_up": replay_hotplug.cpu_up,
+    "fixes": replay_balance.fixes,
+    "balance": replay_balance.balance,
+    "busiest_group": replay_balance.busiest_group,
+    "busiest_queue": replay_balance.busiest_queue,
+    "double_lock": replay_move.double_lock,
+    "move": replay_move.move,
+    "moved": replay_move.moved,
+    "push_request": replay_move.push_request,
+    "balanced": replay_balance.balanced,
+    "push": replay_push.push,
+    "pushed": replay_push.pushed,
+    "exec": replay_push.exec_,
+    "exec_to": replay_push.exec_to,
 }
 """Events that carry inputs. None may come where a consequence of another one is due."""
 
-CONSEQUENCES = ("dequeue", "enqueue", "requeue", "expire", "resched", "swap", "pick", "switch")
-STEPS = ("place", "wake_idle", "wake_moved", "activate")
+CONSEQUENCES = (
+    *("dequeue", "enqueue", "requeue", "expire", "resched", "swap", "pick", "switch"),
+    *("skip", "pull"),
+)
+STEPS = (
+    *("place", "wake_idle", "wake_moved", "activate"),
+    *("busiest_group", "busiest_queue", "double_lock", "move", "moved", "push_request"),
+    *("balanced", "pushed", "exec_to"),
+)
 FOLLOWING = frozenset(CONSEQUENCES + STEPS)
 """Events that only come when they were predicted; steps are operations besides."""
 
@@ -86,9 +110,12 @@ REMARKS: Mapping[str, Handler] = {
     "domain": replay_domain.domain,
     "group": replay_domain.group,
     "resched": replay_schedule.resched,
+    "load": replay_reads.load,
     "tick": replay_tick.tick,
     "task_free": replay_fork.task_free,
     "schedstat": replay_stats.schedstat,
+    "schedstat_domain": replay_stats.schedstat_domain,
+    "schedstat_moves": replay_stats.schedstat_moves,
     "task_summary": replay_stats.task_summary,
 }
 """Further events that mean something to the model, whatever else is due on their CPU."""
@@ -145,6 +172,7 @@ class Replay:
         name = event.type.name
         world = self.world
         context = world.contexts[event.cpu]
+        world.hints.now = event.seq
         try:
             if name in CLOCKED:
                 self._check_clock(context, event)
@@ -162,6 +190,7 @@ class Replay:
             return Divergence(
                 broken.law.value, event, broken.detail, context.operation, predicted, world
             )
+        world.hints.heard[event.cpu] = event.seq
         return None
 
     def _check_clock(self, context: CpuContext, event: Event) -> None:
@@ -174,7 +203,9 @@ class Replay:
     def _operate(self, context: CpuContext, handler: Handler, event: Event) -> None:
         context.operation = event.type.name
         self.world.predicted = context.predicted
+        self.world.hints.operation_begins(event.cpu)
         handler(self.world, event.cpu, *event.values)
+        self.world.hints.operation_done(event.cpu)
         context.operations += 1
         if context.operations >= self._check_every:
             context.operations = 0

@@ -8,12 +8,16 @@ from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
 from harness.model.prio import task_timeslice
 from harness.model.runqueue import __activate_task as queue_active_task
 from harness.model.task import Task
+from harness.oracle.replay_balance import tick_within_fork
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_schedule import ENDED, check_nice, check_policy
 from harness.oracle.replay_wake import translate
 from harness.oracle.replay_world import LawBrokenError, World, expect
 
 NOBODY = -1
+
+MIGRATION_THREAD = "migration/"
+"""Such a name, with the number of its CPU, only a migration thread has."""
 
 FREED_AFTER = 100
 """Jiffies that an ended task's slot stays taken."""
@@ -51,6 +55,8 @@ def task_new(
         _inherit(child, world.running(parent, cpu))
         world.parents[task] = parent
     world.tasks[task] = child
+    if name == f"{MIGRATION_THREAD}{on}":
+        world.rqs[on].migration_thread = child
 
 
 def _inherit(child: Task, parent: Task) -> None:
@@ -62,6 +68,7 @@ def _inherit(child: Task, parent: Task) -> None:
     expect(Law.P3, f"affinity {whose}", child.cpus_allowed, parent.cpus_allowed)
     child.prio = parent.prio
     child.sleep_avg = parent.sleep_avg
+    child.last_ran = parent.last_ran
 
 
 def start(world: World, cpu: int, task: int, rq: int, jiffies: int) -> None:
@@ -85,6 +92,7 @@ def fork(world: World, cpu: int, task: int, child: int, now: int) -> None:
     expect(Law.C1, f"the parent of task {child}", task, world.parents.get(child, NOBODY))
     _not_yet_queued(new)
     if sched_fork(new, parent, now):
+        tick_within_fork(world, cpu)
         world.predict("account", task, None, None, 1)
 
 

@@ -1,4 +1,4 @@
-"""Replay of CPUs that are unplugged and plugged in: nothing is lost, nothing goes there meanwhile."""
+"""Replay of CPUs that are unplugged and plugged in: nothing is lost, nothing goes there."""
 
 from __future__ import annotations
 
@@ -112,3 +112,4 @@ def cpu_up(world: World, cpu: int, rq: int, online: int) -> None:
         raise LawBrokenError(Law.U2, str(error)) from None
     expect(Law.U2, "the mask of CPUs that are online", online, world.online)
     world.dead &= ~(1 << rq)
+    world.came[rq] = world.hints.now

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from harness.model.constants import MAX_PRIO, MAX_RT_PRIO, Now, Policy, State
+from harness.model.bitmap import has_cpu
+from harness.model.constants import MAX_PRIO, MAX_RT_PRIO, IdleType, Now, Policy, SDFlag, State
 from harness.model.core import (
+    Departure,
     commit,
     decide,
     put_prev,
@@ -12,6 +14,7 @@ from harness.model.core import (
     set_user_nice,
 )
 from harness.model.task import Task
+from harness.oracle.replay_attempt import Pass
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
 
@@ -28,28 +31,61 @@ def schedule(
     preempt: int,
     sleep_avg: int,
 ) -> None:
-    """One pass of schedule(): the model decides, the log has to follow."""
+    """One pass of schedule(): the model decides, the log has to follow.
+
+    With nothing left to run, the CPU looks for work elsewhere before that.
+    """
     world.read_jiffies(cpu, jiffies)
     rq, prev = world.rqs[cpu], world.running(task, cpu)
     expect(Law.P10, f"the sleep average of task {task}", sleep_avg, prev.sleep_avg)
     prev.state = state_of(state)
     if prev is rq.idle and state:
         raise LawBrokenError(Law.S9, f"the idle task of CPU {cpu} is in state {state}")
-    world.contexts[cpu].asked = False
     departure = put_prev(rq, now, preempt=bool(preempt))
-    decision = decide(rq, now)
-    next = decision.next
-    prio = next.prio
+    if prev.state in ENDED:
+        world.ended[prev.pid] = world.jiffies
+    if rq.nr_running:
+        _decide(world, cpu, departure, Now(now, jiffies))
+        return
+    domains = rq.domains if has_cpu(world.online, cpu) else ()
+    willing = [(n, sd) for n, sd in enumerate(domains) if sd.has(SDFlag.BALANCE_NEWIDLE)]
+    looking = Pass(departure, Now(now, jiffies), iter(willing))
+    world.contexts[cpu].balancing.scheduling = looking
+    go_on_with_schedule(world, cpu, found=False)
+
+
+def go_on_with_schedule(world: World, cpu: int, *, found: bool) -> None:
+    """Ask the next domain for work; with some, or with no domain left, decide.
+
+    Its lock may have been let go meanwhile: what counts is what is queued now, which may be the
+    very task that was about to leave.
+    """
+    balancing = world.contexts[cpu].balancing
+    looking = balancing.scheduling
+    assert looking is not None, "the caller is in the middle of schedule()"
+    level = -1 if found else next((level for level, _ in looking.domains), -1)
+    if level >= 0:
+        kind = int(IdleType.NEWLY_IDLE)
+        world.predict("balance", level, kind, looking.now.jiffies, None, None, None)
+        return
+    balancing.scheduling = None
+    expect(Law.S9, f"the task on CPU {cpu}", looking.departure.prev, world.rqs[cpu].curr)
+    _decide(world, cpu, looking.departure, looking.now)
+
+
+def _decide(world: World, cpu: int, departure: Departure, now: Now) -> None:
+    rq = world.rqs[cpu]
+    world.contexts[cpu].asked = False
+    decision = decide(rq, now.ns)
+    next, prio = decision.next, decision.next.prio
     if next is not rq.idle:
         world.check_affinity(next, cpu)
         if decision.swap:
             world.predict("swap", cpu)
-    if prev.state in ENDED:
-        world.ended[prev.pid] = world.jiffies
-    changed = commit(rq, departure, decision, Now(now, jiffies))
+    changed = commit(rq, departure, decision, now)
     world.predict("pick", next.pid, MAX_PRIO if next is rq.idle else prio, rq.nr_running)
     if changed:
-        world.predict("switch", prev.pid, next.pid, int(departure.voluntary))
+        world.predict("switch", departure.prev.pid, next.pid, int(departure.voluntary))
 
 
 def resched(world: World, cpu: int, task: int, rq: int, was: int, polling: int, ipi: int) -> None:

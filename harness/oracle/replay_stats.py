@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from harness.model.stats import numbers
 from harness.model.task import Task
 from harness.oracle.replay_laws import Law
-from harness.oracle.replay_world import World, expect
+from harness.oracle.replay_world import LawBrokenError, World, expect
 from harness.trace.grammar import event_type
 
-_COUNTED_BY_OTHERS = frozenset({"ttwu_cnt", "ttwu_moved", "ttwu_attempts", "wunt_cnt"})
+_COUNTED_BY_OTHERS = frozenset(
+    ("ttwu_cnt", "ttwu_moved", "ttwu_attempts", "wunt_cnt", "wunt_moved", "alb_gained")
+)
 """What other CPUs may still count when the run queue's own CPU has stopped and logs its totals."""
 
 _COUNTERS = tuple(field.name for field in event_type("schedstat").fields)
@@ -17,8 +20,30 @@ def schedstat(world: World, cpu: int, *counters: int) -> None:
     """The counters of the calling CPU's run queue."""
     stats = world.rqs[cpu].stats
     for name, seen in zip(_COUNTERS, counters, strict=True):
-        if name not in _COUNTED_BY_OTHERS:
-            expect(Law.T0, f"{name} of CPU {cpu}", seen, getattr(stats, name))
+        expected = getattr(stats, name)
+        if name not in _COUNTED_BY_OTHERS or seen > expected:
+            expect(Law.T0, f"{name} of CPU {cpu}", seen, expected)
+
+
+def schedstat_domain(world: World, cpu: int, *counters: int) -> None:
+    """The counters of one of its domains, in the order of the kernel's."""
+    level, *seen = counters
+    domains = world.rqs[cpu].domains
+    if level >= len(domains):
+        raise LawBrokenError(Law.T0, f"CPU {cpu} counts for a domain of level {level}")
+    _, *names = (field.name for field in event_type("schedstat_domain").fields)
+    for name, value, due in zip(names, seen, numbers(domains[level].stats), strict=True):
+        expect(Law.T0, f"{name} of domain {level} of CPU {cpu}", value, due)
+
+
+def schedstat_moves(world: World, cpu: int, *counters: int) -> None:
+    """Tasks gained and lost; other CPUs may still take and bring some."""
+    pulls = world.rqs[cpu].stats.pt
+    due = [number for pull in pulls for number in (pull.pt_gained, pull.pt_lost)]
+    names = (field.name for field in event_type("schedstat_moves").fields)
+    for name, seen, most in zip(names, counters, due, strict=True):
+        if seen > most:
+            expect(Law.T0, f"{name} of CPU {cpu}", seen, most)
 
 
 def task_summary(

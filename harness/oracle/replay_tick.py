@@ -6,7 +6,9 @@ from harness.model.constants import Now
 from harness.model.load import decayed_load
 from harness.model.prio import expired_starving, task_interactive
 from harness.model.tick import TickAction, scheduler_tick
+from harness.oracle.replay_balance import tick_begins
 from harness.oracle.replay_laws import Law
+from harness.oracle.replay_reads import check_length
 from harness.oracle.replay_world import ACTIVE, EXPIRED, LawBrokenError, World, expect
 
 _SLICE_ENDS = (TickAction.TO_ACTIVE, TickAction.TO_EXPIRED)
@@ -48,10 +50,13 @@ def tick(world: World, cpu: int, n: int) -> None:
     context.ticks_asked += 1
     if context.asked and context.ticks_asked > _TICKS_TO_RESCHEDULE:
         raise LawBrokenError(Law.P8, f"CPU {cpu} has ticked {context.ticks_asked} times since")
+    tick_begins(world, cpu)
 
 
 def cpu_load(world: World, cpu: int, nr: int, load: int) -> None:
     """The decayed load of the calling CPU changed; ``nr`` was read without a lock."""
     rq = world.rqs[cpu]
+    check_length(world, cpu, cpu, nr)
     expect(Law.A11, f"the load of CPU {cpu}", load, decayed_load(rq.cpu_load, nr))
     rq.cpu_load = load
+    world.hints.load_stored(cpu)

@@ -80,9 +80,7 @@ def place(
     _, sync = context.wakeup
     theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
     domains = world.rqs[cpu].domains
-    placement = choose(
-        p, cpu, domains, last_tick, theirs, ours, sync=sync, online=world.online
-    )
+    placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync, online=world.online)
     if to != p.cpu and (to not in range(len(world.rqs)) or not has_cpu(p.cpus_allowed, to)):
         raise LawBrokenError(Law.P3, f"task {task} of CPU {p.cpu} is woken to CPU {to}")
     if placement.cpu != to:

@@ -19,7 +19,9 @@ from harness.model.core import Resched
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, idle_task
 from harness.model.wake import Placement
-from harness.oracle.replay_laws import Law, Prediction
+from harness.oracle.replay_attempt import Balancing
+from harness.oracle.replay_hints import Hints
+from harness.oracle.replay_laws import Either, Law, Prediction
 from harness.trace.grammar import Value, event_type
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class CpuContext:
     """Whether it was asked to reschedule: the log said so, or its own tick or fork did it."""
     ticks_asked: int = 0
     """Ticks taken since then."""
+    balancing: Balancing = field(default_factory=Balancing)
+    """What it is in the middle of, and due for, in load balancing."""
     operations: int = 0
     """Operations on its run queue since its structure was checked."""
 
@@ -94,6 +98,8 @@ class World:
         self.online = (1 << self.nr_cpus) - 1
         self.dead = 0
         """CPUs that are offline and have been drained."""
+        self.came = [0] * nr_cpus
+        """``seq`` at which each CPU was last plugged in."""
         self.stranded: set[Task] = set()
         """Tasks that could not be moved, because the CPU they were sent to went offline."""
         self.ticks = 0
@@ -104,6 +110,8 @@ class World:
         """What the log has to say of them; from then on run queues have theirs."""
         self.rqs = [Runqueue(cpu, self.k, idle_task(cpu, cpu)) for cpu in range(self.nr_cpus)]
         self.contexts = [CpuContext() for _ in self.rqs]
+        self.hints = Hints(self.rqs)
+        """What CPUs may have read of each other without a lock."""
         self.tasks = {rq.idle.pid: rq.idle for rq in self.rqs}
         self.ended: dict[int, int] = {}
         """When tasks that were not freed yet ended, in jiffies."""
@@ -117,6 +125,7 @@ class World:
 
     def _observer(self, rq: Runqueue) -> Callable[[Change, Task, PrioArray], None]:
         def observe(change: Change, p: Task, array: PrioArray) -> None:
+            self.hints.touched.add(rq.cpu)
             which = ACTIVE if array is rq.active else EXPIRED
             if change is Change.DEQUEUE:
                 prediction = Prediction(_DEQUEUE, (p.pid, rq.cpu, p.prio, which))
@@ -175,6 +184,11 @@ class World:
         """An event must follow, after those that were predicted before."""
         self.predicted.append(Prediction(event_type(name), values))
 
+    def predict_either(self, *alternatives: tuple[str, *tuple[Value | None, ...]]) -> None:
+        """One of several events must follow: what decides is not in the log."""
+        kinds = [Prediction(event_type(name), tuple(values)) for name, *values in alternatives]
+        self.predicted.append(Either(kinds))
+
     def predict_resched(self, result: Resched | None, rq: Runqueue) -> None:
         """What the model's resched_task decided, and so must have happened."""
         if result is None:
@@ -190,6 +204,10 @@ class World:
             raise LawBrokenError(
                 Law.P3, f"task {p.pid} may run on {p.cpus_allowed:#x}, not on CPU {cpu}"
             )
+
+    def came_since_heard(self, cpu: int, reader: int) -> bool:
+        """Whether a CPU was plugged in while another one may have read whether it is online."""
+        return self.came[cpu] > self.hints.heard[reader]
 
     def check_alive(self, p: Task, rq: Runqueue) -> None:
         """Nothing is queued on a CPU that was drained, but the thread that will bring it back."""
