@@ -34,6 +34,7 @@ class Kernel:
         self.cpus = [Cpu(number, idle_task(number)) for number in range(cpus)]
         self.tasks: dict[int, Task] = {}
         self.ended: dict[int, int] = {}
+        self.interrupted: set[int] = set()
         self.next_id = cpus
         names: dict[str, Value] = {"policy": "veridian", "clock": "virtual", "build": BUILD}
         self.emit("hello", proto=1, cpus=cpus, hz=1000, **names)
@@ -62,6 +63,7 @@ class Kernel:
         self.emit("v_kick", task=curr.pid, rq=cpu.number, was=was, ipi=ipi)
         if ipi:
             self.emit("ipi_send", to=cpu.number, vector=RESCHEDULE)
+            self.interrupted.add(cpu.number)
 
     def log_arrival(self, cpu: Cpu) -> None:
         curr = cpu.curr
@@ -126,6 +128,10 @@ class Kernel:
         """Every CPU does what it was asked to."""
         while asked := [cpu for cpu in self.cpus if cpu.curr.need_resched]:
             for cpu in asked:
+                self.acting = cpu.number
+                if cpu.number in self.interrupted:
+                    self.interrupted.discard(cpu.number)
+                    self.emit("ipi_recv", vector=RESCHEDULE)
                 self.schedule(cpu, preempt=not cpu.is_idle)
 
     def schedule(self, cpu: Cpu, *, preempt: bool) -> None:
