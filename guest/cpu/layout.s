@@ -6,3 +6,4 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "sched.inc"
+.include "veridian.inc"

@@ -84,6 +84,7 @@ task_reap:
     mov eax, dword ptr [rbx + task.id]
     EVENT_AT 1, task_free, rax, [rip + jiffies]
     mov dword ptr [rbx + task.slot], SLOT_FREE
+    inc qword ptr [rip + tasks_freed]
     jmp .next
 .unlock:
     lea rdi, [rip + task_lock]
@@ -160,3 +161,8 @@ OBJECT dead_last
 dead_last:
     .zero 8
 END dead_last
+# tasks_freed: how many have been freed. The boot CPU writes it, in its tick.
+OBJECT tasks_freed
+tasks_freed:
+    .zero 8
+END tasks_freed

@@ -8,6 +8,7 @@
 .extern fifo_policy
 .extern o1_policy
 .extern param_policy
+.extern veridian_policy
 
 .section .text
 # policy_choose(): takes the policy that the boot parameter names.
@@ -29,6 +30,7 @@ END policy_choose
 policies:
     .quad fifo_policy
     .quad o1_policy
+    .quad veridian_policy
 
 .section .bss
 # policy: the policy of this run.
