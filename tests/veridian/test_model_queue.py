@@ -119,9 +119,9 @@ def test_rings_are_looked_at_in_order() -> None:
     for p in tasks:
         queue.enqueue(p)
     order = []
-    while p := queue.first():
-        order.append(p.pid)
-        queue.remove(p)
+    while (best := queue.first()) is not None:
+        order.append(best.pid)
+        queue.remove(best)
     assert order == [5, 4, 3, 1, 2, 0]
     assert queue.best_ring() is None
 
