@@ -42,6 +42,7 @@ param_table:
     PARAM flood,     PARAM_NUMBER, 0,                1000000,              0
     PARAM ring,      PARAM_CHOICE, choices_ring,     0,                    2
     PARAM ring_full, PARAM_CHOICE, choices_full,     0,                    0
+    PARAM schedstat, PARAM_CHOICE, choices_switch,   0,                    0
     PARAM fix,       PARAM_SET,    choices_fix,      0,                    0
     PARAM bug,       PARAM_SET,    choices_bug,      0,                    0
     PARAM algorithm, PARAM_CHOICE, choices_algorithm, 0,                   1

@@ -17,7 +17,7 @@
 .equ MASK_CPUS, 64                      # a CPU mask is one word
 
 .extern finish_task_switch
-.extern log_runqueue_stats
+.extern schedstat_close_cpu
 .extern log_task_stats
 .extern migration_start_threads
 .extern param_fix
@@ -94,7 +94,7 @@ o1_policy:
     .quad sched_yield
     .quad do_exit
     .quad task_start
-    .quad log_runqueue_stats
+    .quad schedstat_close_cpu
     .quad log_task_stats
     .quad finish_task_switch
     .quad try_to_wake_up
