@@ -230,6 +230,18 @@ workload_op_yield:
     ret
 END workload_op_yield
 
+# workload_op_exec(rdi = instruction).
+#   clobbers: caller-saved
+#   locks: none
+#   irq: on
+PRIVATE workload_op_exec
+workload_op_exec:
+    FRAME
+    POLICY exec
+    UNFRAME
+    ret
+END workload_op_exec
+
 # workload_op_fork(rdi = instruction).
 #   clobbers: caller-saved
 #   locks: none

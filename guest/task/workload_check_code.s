@@ -263,6 +263,7 @@ workload_operands:
     OPERANDS c=CONDITION                            # BROADCAST
     OPERANDS c=CPU                                  # CPU_DOWN
     OPERANDS c=CPU                                  # CPU_UP
+    OPERANDS                                        # EXEC
 END workload_operands
 
 .equ LONGEST, 0x7fffffffffffffff

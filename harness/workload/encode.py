@@ -17,6 +17,7 @@ from harness.workload.model import (
     CpuDown,
     CpuSet,
     CpuUp,
+    Exec,
     Exit,
     Fork,
     Lock,
@@ -201,6 +202,8 @@ class _Program:
                 self.target(Op.WAKE, ref, a=layout.WAKE_SYNC * sync)
             case Yield():
                 self.emit(Op.YIELD)
+            case Exec():
+                self.emit(Op.EXEC)
             case Fork(template=name, thread=thread):
                 self.emit(Op.FORK, a=layout.FORK_THREAD * thread, c=self.tables.first[name])
             case Exit():

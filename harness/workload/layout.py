@@ -173,6 +173,7 @@ class Op(IntEnum):
     BROADCAST = 24
     CPU_DOWN = 25
     CPU_UP = 26
+    EXEC = 27
 
 
 class Operand(IntEnum):
@@ -326,6 +327,7 @@ OPERATIONS: tuple[Operation, ...] = (
         c=Operand.CPU,
     ),
     Operation(Op.CPU_UP, "plug CPU c in; nothing happens to one that is plugged in", c=Operand.CPU),
+    Operation(Op.EXEC, "sched_exec"),
 )
 
 CONSTANTS: tuple[tuple[str, int, str], ...] = (

@@ -123,6 +123,11 @@ class Yield:
 
 
 @dataclass(frozen=True, slots=True)
+class Exec:
+    """Start a new program: a moment to go on elsewhere, as the caches hold nothing of it yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fork:
     """Create a task from a template; a `thread` shares the parent's address space (CLONE_VM)."""
 
@@ -234,6 +239,7 @@ Step: TypeAlias = (
     | Block
     | Wake
     | Yield
+    | Exec
     | Fork
     | Exit
     | SetNice

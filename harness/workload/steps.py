@@ -16,6 +16,7 @@ from harness.workload.model import (
     CpuDown,
     CpuSet,
     CpuUp,
+    Exec,
     Exit,
     Fork,
     Lock,
@@ -118,7 +119,12 @@ def read_step(at: Cursor) -> Step:
     return _READERS[word](value)
 
 
-_WORDS: dict[str, Step] = {"block": Block(), "yield": Yield(), "exit": Exit()}
+_WORDS: dict[str, Step] = {
+    "block": Block(),
+    "yield": Yield(),
+    "exec": Exec(),
+    "exit": Exit(),
+}
 
 
 def _word(at: Cursor) -> Step:
@@ -267,6 +273,8 @@ def _write_timing(step: Step) -> Data:
             return {"loop": times, "do": write_steps(body)}
         case Yield():
             return "yield"
+        case Exec():
+            return "exec"
         case Exit():
             return "exit"
         case Block(uninterruptible=uninterruptible):

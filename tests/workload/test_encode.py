@@ -21,6 +21,7 @@ from harness.workload.model import (
     Broadcast,
     CpuDown,
     CpuUp,
+    Exec,
     Exit,
     Fork,
     Lock,
@@ -270,6 +271,7 @@ class Meaning:
             Op.TIMER_ABSOLUTE: lambda: Timer(i.d, timers[i.a], True),
             Op.BLOCK: lambda: Block(i.a == 1),
             Op.YIELD: Yield,
+            Op.EXEC: Exec,
             Op.FORK: lambda: Fork(self.image.tasks[i.c].name, i.a == 1),
             Op.LOCK: lambda: Lock(mutexes[i.c]),
             Op.UNLOCK: lambda: Unlock(mutexes[i.c]),
@@ -513,6 +515,7 @@ class TestWrongContents:
             (Instruction(Op.BROADCAST, c=1), "c"),
             (Instruction(Op.CPU_DOWN, c=1), "c"),
             (Instruction(Op.CPU_UP, a=1), "a"),
+            (Instruction(Op.EXEC, c=1), "c"),
         ],
         ids=lambda value: value.op.name if isinstance(value, Instruction) else value,
     )

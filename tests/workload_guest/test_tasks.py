@@ -80,6 +80,22 @@ def test_yield(run_tasks: RunTasks) -> None:
     assert seen.marks("one", "two") == [("two", 1), ("one", 1)]
 
 
+def test_exec_goes_on_where_there_is_less_to_do(run_tasks: RunTasks) -> None:
+    seen = run_tasks(
+        """
+        cpus: 2
+        tasks:
+          one: {cpus: 0, program: [run: 1 tick, cpus: all, nice: -1, exec, nice: -2]}
+          two: {cpus: 0, program: [run: 4 ticks]}
+        """,
+        cpus=2,
+    )
+    assert len(seen.of("exec", "one")) == 1
+    assert [event.number("to") for event in seen.of("exec_to", "one")] == [1]
+    before, after = seen.of("set_nice", "one")
+    assert (before.number("rq"), after.number("rq")) == (0, 1)
+
+
 def test_loops_count_and_nest(run_tasks: RunTasks) -> None:
     seen = run_tasks("""
         tasks:
