@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from harness.oracle.interrupts import arrives_in_time, sent_as_decided
 from harness.oracle.liveness import nobody_starves, ticks_keep_coming
 from harness.oracle.locks import ascending_order, released_by_holder
 from harness.trace.grammar import Event
@@ -97,6 +98,8 @@ RULES: tuple[Rule, ...] = (
     Rule("H5 the summary of a CPU counts what it logged", _truthful_summary),
     Rule("K1 two run-queue locks are taken in ascending order", ascending_order),
     Rule("K3 a lock is released by its holder, and in the end", released_by_holder),
+    Rule("P7 who decides to interrupt a CPU so that it reschedules does so", sent_as_decided),
+    Rule("P8 an interrupt to reschedule arrives before the second tick", arrives_in_time),
     Rule("P9 a normal task waits no longer than a turn of the arrays", nobody_starves),
     Rule("P15 every CPU's ticks keep coming", ticks_keep_coming),
 )
