@@ -277,9 +277,12 @@ pull_task:
     call pull_record_expiry
 .preempt_expired:
     # An expired task does not run next, whatever its priority, and yet may have the CPU
-    # reschedule: defect L10. Corrected: it has not.
+    # reschedule: defect L10. Corrected: only an idle one, which would not look by itself.
     FIXED 10
-    jc .done
+    jnc .preempt
+    mov rax, qword ptr [r13 + runqueue.curr]
+    cmp rax, qword ptr [r13 + runqueue.idle]
+    jne .done
 .preempt:
     mov rdi, rbx
     mov rsi, r13

@@ -33,7 +33,7 @@ class Fix(enum.IntEnum):
     L09 = 9
     """A CPU that goes idle forgets the best priority that expired."""
     L10 = 10
-    """A task pulled into the expired array preempts nobody."""
+    """A task pulled into the expired array preempts nobody but the idle task."""
     L11 = 11
     """A push goes only to the CPU that asked, and needs two tasks beside the migration thread."""
     L16 = 16

@@ -152,7 +152,7 @@ def move_steps(
         dst.stats.pt[idle].pt_gained += 1
         src.stats.pt[idle].pt_lost += 1
         pull_task(p, src, src_array, dst, dst_array, jiffies)
-        quiet = expired and Fix.L10 in dst.k.fixes
+        quiet = expired and Fix.L10 in dst.k.fixes and not dst.is_idle
         yield Pull(p, expired, None if quiet else preempt_curr(p, dst, this_cpu))
         pulled += 1
         if pulled == max_nr_move:
