@@ -128,6 +128,14 @@ def v_drain(world: World, task: int, rq: int) -> None:
     world.context.claim = Claim(p, rq, migrates=True)
 
 
+def ask_to_join(world: World, rq: int) -> None:
+    """A kick out of nothing is the request to an offline CPU to schedule again."""
+    cpu = world.cpu(rq)
+    if not cpu.online:
+        world.context.operation = "v_kick"
+        world.predict_kick(cpu)
+
+
 def v_cpu_up(world: World, rq: int, online: int) -> None:
     """A CPU schedules again; nothing was left on it."""
     cpu = world.cpu(rq)

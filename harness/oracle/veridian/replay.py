@@ -73,6 +73,7 @@ PREDICTED = frozenset(STEPS) | {"v_enqueue", "v_dequeue", "v_compare", "v_migrat
 
 REMARKS: Mapping[str, Handler] = {
     "v_load": placing.v_load,
+    "cpu_online": schedule.cpu_online,
     "tick": schedule.tick,
     "ipi_send": schedule.ipi_send,
     "lock": schedule.lock,
@@ -148,10 +149,12 @@ class Replay:
             handler(self.world, *event.values)
 
     def _foreseen(self, context: CpuContext, event: Event) -> None:
-        due = context.predicted[0] if context.predicted else None
-        if due is None:
-            self._nothing_claimed(context, event)
         self._interrupt_sent(context)
+        if not context.predicted:
+            self._nothing_claimed(context, event)
+            if event.type.name == "v_kick":
+                placing.ask_to_join(self.world, event.number("rq"))
+        due = context.predicted[0] if context.predicted else None
         if due is not None and due.matches(event):
             context.predicted.popleft()
             return

@@ -106,6 +106,11 @@ def v_kick(world: World, task: int, rq: int, was: int, ipi: int) -> None:
     world.context.interrupts = rq if ipi else None
 
 
+def cpu_online(world: World, apic: int) -> None:
+    """A CPU that comes up looks at its queue first."""
+    world.cpus[world.acting].idle.need_resched = True
+
+
 def ipi_send(world: World, to: int, vector: int) -> None:
     """The interrupt that a kick has announced; others are not the scheduler's."""
     context = world.context
