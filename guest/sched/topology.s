@@ -17,6 +17,7 @@
     .equ CPUID_EBX_PACKAGE_CPUS, 16     # bits 16-23
     .equ CPUID_EDX_HTT, 1 << 28         # the number above is valid
 .equ CPUID_CACHES, 4
+    .equ CPUID_EAX_CACHE_TYPE, 31       # bits 0-4; 0: this leaf says nothing
     .equ CPUID_EAX_CORES, 26            # bits 26-31: cores of the package, minus 1
 .equ CPUID_TOPOLOGY, 0xb
     .equ CPUID_KIND_THREAD, 1
@@ -207,14 +208,16 @@ topology_bits_of_counts:
     shr ebx, CPUID_EBX_PACKAGE_CPUS
     movzx esi, bl
 .cpus:
+    mov edi, esi                        # cores: without leaf 4 (AMD) all are
     xor eax, eax
     cpuid
-    mov edi, 1                          # cores
     cmp eax, CPUID_CACHES
     jb .cores
     mov eax, CPUID_CACHES
     xor ecx, ecx
     cpuid
+    test eax, CPUID_EAX_CACHE_TYPE
+    jz .cores
     shr eax, CPUID_EAX_CORES
     lea edi, [rax + 1]
 .cores:
