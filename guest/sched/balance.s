@@ -17,6 +17,7 @@
 .extern double_lock_balance
 .extern find_busiest_group
 .extern find_busiest_queue
+.extern jiffies
 .extern move_tasks
 .extern rq_lock
 .extern rq_unlock
@@ -32,7 +33,8 @@ STRUCT found
 
 .section .text
 # idle_balance(rdi = this CPU's run queue): looks for work in ever wider domains until it has some.
-# schedule() calls it when there is nothing left to run, and has set percpu.op_jiffies.
+# schedule() calls it when there is nothing left to run, and has set percpu.op_jiffies, which is
+# set anew with the locks of both run queues held.
 #   clobbers: caller-saved
 #   locks: the run queue's held, and dropped where double_lock_balance drops it
 #   irq: off
@@ -251,6 +253,12 @@ balance_take:
     mov rdi, r12
     mov rsi, r13
     call double_lock_balance
+    cmp r15d, NEWLY_IDLE
+    jne .locked
+    # A task may come along that was queued since schedule() read the time, and runs next.
+    mov rax, qword ptr [rip + jiffies]
+    mov gs:[percpu.op_jiffies], rax
+.locked:
     pop rdx
     mov rdi, r12
     mov rsi, r13

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.model.bitmap import has_cpu
 from harness.model.constants import MAX_PRIO, MAX_RT_PRIO, IdleType, Now, Policy, SDFlag, State
 from harness.model.core import (
@@ -66,11 +68,14 @@ def go_on_with_schedule(world: World, cpu: int, *, found: bool) -> None:
     level = -1 if found else next((level for level, _ in looking.domains), -1)
     if level >= 0:
         kind = int(IdleType.NEWLY_IDLE)
-        world.predict("balance", level, kind, looking.now.jiffies, None, None, None)
+        jiffies = world.contexts[cpu].jiffies
+        world.predict("balance", level, kind, jiffies, None, None, None)
         return
     balancing.scheduling = None
     expect(Law.S9, f"the task on CPU {cpu}", looking.departure.prev, world.rqs[cpu].curr)
-    _decide(world, cpu, looking.departure, looking.now)
+    # A task may have come along that was queued after schedule() had read the jiffies.
+    now = replace(looking.now, jiffies=world.contexts[cpu].jiffies)
+    _decide(world, cpu, looking.departure, now)
 
 
 def _decide(world: World, cpu: int, departure: Departure, now: Now) -> None:

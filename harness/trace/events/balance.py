@@ -43,7 +43,8 @@ EVENTS: tuple[EventType, ...] = (
     EventType(
         "move",
         "operation: move_tasks, both locked; idle: the destination idles; failed: attempts of the"
-        " domain; the last ticks decide about hot caches and translate time-stamps",
+        " domain; the last ticks decide about hot caches and translate time-stamps; jiffies: as"
+        " read now if newly idle, and then what schedule() goes by from here on, else as before",
         "src:u dst:u level:u max:u type:u idle:u failed:u src_tick:u dst_tick:u jiffies:u",
     ),
     EventType("skip", "a task stays; why: 1 runs, 2 affinity, 3 cache-hot", "task:u why:u"),
