@@ -80,12 +80,13 @@ def mutate(
     A kill is a boot that does not pass. Results are kept in build/mutate under what they depend
     on, so a campaign that was interrupted goes on where it was.
 
-    Exit status: 0 all are killed (or equivalent, or not reached); 1 some survived, or were not
-    decided in time; 2 bad usage; 3 the unchanged guest does not build or pass; 130 Ctrl-C.
+    Exit status: 0 all are killed (or equivalent, or not reached); 1 some survived or were not
+    decided in time, or a boot fails without any change; 2 bad usage; 3 the guest does not build or
+    no boot passes; 130 Ctrl-C.
     """
     plan = Plan(workers, not unchecked, full, time.monotonic() + 60 * budget)
     outcomes: list[Outcome] = []
-    stopped = False
+    complete, stopped = True, False
     try:
         tree = Tree.of(source)
         mutants = choose(tree, use_sample, generic or [], policy, only or [], limit, seed)
@@ -94,7 +95,7 @@ def mutate(
                 _out.print(f"{mutant.id}: {mutant.words}", markup=False, soft_wrap=True)
             return
         try:
-            run(tree, mutants, policy, plan, outcomes)
+            complete = run(tree, mutants, policy, plan, outcomes)
         except KeyboardInterrupt:
             stopped = True
     except (MutationError, WorkloadError, FileNotFoundError) as error:
@@ -105,7 +106,7 @@ def mutate(
     if stopped:
         _stop("interrupted; what was found is above, and kept", INTERRUPTED)
     failed = any(o.status in (Status.SURVIVED, Status.UNDECIDED) for o in outcomes)
-    raise typer.Exit(SURVIVORS if failed else 0)
+    raise typer.Exit(SURVIVORS if failed or not complete else 0)
 
 
 def choose(
@@ -158,8 +159,9 @@ def _named(tree: Tree, folder: str, name: str) -> list[Mutant]:
 
 def run(
     tree: Tree, mutants: Sequence[Mutant], policy: str, plan: Plan, outcomes: list[Outcome]
-) -> None:
-    """Fills ``outcomes``, so that what was found before an interruption is there."""
+) -> bool:
+    """Fills ``outcomes``, so that what was found before an interruption is there; whether every
+    boot passes without any change."""
     chosen = boots(policy)
     with meter(_err, "unchanged guest", len(chosen)) as progress:
         runs = observe(tree, chosen, plan, progress)
@@ -171,6 +173,7 @@ def run(
             progress.step(outcome.mutant.id)
             if outcome.status in (Status.SURVIVED, Status.UNDECIDED):
                 progress.say(f"{outcome.status}: {outcome.mutant.id}: {outcome.mutant.words}")
+    return len(runs) == len(chosen)
 
 
 def show(outcomes: Sequence[Outcome], json_file: Path | None) -> None:
