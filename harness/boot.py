@@ -257,8 +257,12 @@ def model_topology(config: MachineConfig) -> domain.Topology:
     """The machine's shape as the model knows it."""
     if config.topology is None:
         return domain.Topology(cores=config.cpus)
-    shape = config.topology
-    return domain.Topology(shape.nodes, shape.sockets, shape.cores, shape.threads)
+    return model_shape(config.topology)
+
+
+def model_shape(topology: Topology) -> domain.Topology:
+    """A shape as the model knows it."""
+    return domain.Topology(topology.nodes, topology.sockets, topology.cores, topology.threads)
 
 
 def parse_clock(clock: Clock | str) -> Clock:

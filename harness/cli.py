@@ -24,6 +24,7 @@ from harness.boot import (
     build_id_of,
     count_cpus,
     default_image,
+    model_shape,
     workload_module,
 )
 from harness.coverage.command import coverage
@@ -228,6 +229,14 @@ def check(
         int | None,
         typer.Option("--smp", metavar="N", help="CPUs that must have run (default: as it says)."),
     ] = None,
+    topology: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="How its CPUs shared sockets and cores, as for `run` (default: as it says).",
+            show_default=False,
+        ),
+    ] = None,
     image: Annotated[
         Path | None,
         typer.Option(
@@ -244,9 +253,13 @@ def check(
     A log alone cannot prove everything that a pass takes: QEMU's exit status is not in it.
     What remains unproven is listed.
     """
+    try:
+        shape = None if topology is None else model_shape(Topology.parse(topology))
+    except ConfigError as error:
+        _stop(str(error), BAD_INPUT)
     trace = parse_file(log)
     build_id = None if image is None else build_id_of(image)
-    verdict = judge(trace, build_id=build_id, cpus=smp)
+    verdict = judge(trace, build_id=build_id, cpus=smp, topology=shape)
     _show_verdict(verdict)
     for story in verdict.stories:
         _out.print(f"\n{story}", markup=False, soft_wrap=True)
