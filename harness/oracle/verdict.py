@@ -145,6 +145,8 @@ def judge(
         findings += _violations(trace, rules)
         findings += _replayed(trace, topology)
         findings += _unmet(trace, expectations)
+    else:
+        findings += _second_policy(trace)
     findings.sort(key=lambda finding: finding.outcome.rank)
     unproven = []
     if machine is None:
@@ -272,9 +274,15 @@ def _replayed(trace: Trace, topology: Topology | None) -> Iterator[Finding]:
     difference = replay(trace, topology)
     if difference is not None:
         yield Finding(Outcome.VIOLATION, str(difference), story(trace, difference))
-    second = veridian_replay.replay(trace)
-    if second is not None:
-        yield Finding(Outcome.VIOLATION, str(second), veridian_report.story(trace, second))
+    yield from _second_policy(trace)
+
+
+def _second_policy(trace: Trace) -> Iterator[Finding]:
+    """The same for policy ``veridian``, of which also the beginning of a log can be replayed."""
+    difference = veridian_replay.replay(trace)
+    if difference is not None:
+        told = veridian_report.story(trace, difference)
+        yield Finding(Outcome.VIOLATION, str(difference), told)
 
 
 def _unmet(trace: Trace, expectations: Iterable[Expectation]) -> Iterator[Finding]:

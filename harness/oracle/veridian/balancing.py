@@ -64,6 +64,9 @@ def v_migrate(world: World, src: int, dst: int, count: int) -> None:
     context = world.context
     steals, context.stealing = context.stealing, False
     source, target = world.cpu(src), world.cpu(dst)
+    world.check_moves(src)
+    world.check_moves(dst)
+    context.migrating = src, dst
     moved = balance.migrate_tasks(source, target, count)
     metrics = world.cpus[world.acting].metrics
     metrics.migrations += len(moved)
@@ -71,3 +74,8 @@ def v_migrate(world: World, src: int, dst: int, count: int) -> None:
         metrics.balances += 1
         world.predict_arrival_kick(target)
     world.predict("v_migrated", len(moved))
+
+
+def v_migrated(world: World, moved: int) -> None:
+    """Both queues are released; how many tasks moved was predicted."""
+    world.context.migrating = ()

@@ -39,6 +39,7 @@ class Law(enum.Enum):
     P16 = "P16 the time that an operation reads is the present"
     P17 = "P17 a slice is ten ticks, and schedule() alone renews it"
     S6 = "S6 a waiting task is in the ring of its priority, on the CPU it names"
+    S8 = "S8 nobody looks at two queues while tasks move between them"
     S9 = "S9 a CPU runs one task, and a task runs on one CPU"
     S10 = "S10 every value is in its range"
     T0 = "T0 totals are the sums of what happened"
@@ -87,6 +88,7 @@ _BY_FIELD: Mapping[tuple[str, str], Law] = {
     ("v_dequeue", "load"): Law.V2,
     ("v_pick", "nr"): Law.V2,
     ("v_pick", "load"): Law.V2,
+    ("v_compare", "next"): Law.P1,
     ("v_kick", "was"): Law.P8,
     ("v_kick", "ipi"): Law.P8,
     ("v_kick", "task"): Law.S9,
@@ -102,6 +104,8 @@ def law_of(operation: str, due: Prediction | None, seen: Event | None) -> Law:
         (field, *_) = due.differing(seen)
         return _BY_FIELD.get((seen.name, field), _BY_NAME.get(seen.name, Law.K2))
     names = [item.name for item in (due, seen) if item is not None]
+    if operation in ("set_nice", "set_policy") and due is not None:
+        return Law.S6
     if operation == "v_schedule" and "v_dequeue" in names:
         return Law.V3
     if due is None and operation == "v_schedule" and "v_compare" in names:

@@ -137,8 +137,9 @@ def ask_to_join(world: World, rq: int) -> None:
 
 
 def v_cpu_up(world: World, rq: int, online: int) -> None:
-    """A CPU schedules again; nothing was left on it."""
+    """A CPU schedules again, says so itself, and nothing was left on it."""
     cpu = world.cpu(rq)
+    expect(Law.B7, f"the CPU that says that CPU {rq} schedules", world.acting, rq)
     if len(cpu.queue):
         raise LawBrokenError(Law.C1, f"{len(cpu.queue)} tasks were left on offline CPU {rq}")
     try:

@@ -60,6 +60,7 @@ STEPS: Mapping[str, Handler] = {
     "v_balanced": balancing.v_balanced,
     "v_victim": balancing.v_victim,
     "v_migrate": balancing.v_migrate,
+    "v_migrated": balancing.v_migrated,
     "v_pick": schedule.v_pick,
     "v_kick": schedule.v_kick,
     "switch": schedule.switch,
@@ -69,7 +70,7 @@ STEPS: Mapping[str, Handler] = {
 PLACING: Mapping[str, Handler] = {"v_find": placing.v_find, "v_place": placing.v_place}
 """Come for a task that this CPU has claimed, when all that was predicted has come."""
 
-PREDICTED = frozenset(STEPS) | {"v_enqueue", "v_dequeue", "v_compare", "v_migrated"}
+PREDICTED = frozenset(STEPS) | {"v_enqueue", "v_dequeue", "v_compare"}
 
 REMARKS: Mapping[str, Handler] = {
     "v_load": placing.v_load,
@@ -175,7 +176,7 @@ class Replay:
         if context.claim is not None:
             task = context.claim.task.pid
             words = f"task {task} is in no queue, and CPU {event.cpu} has not placed it"
-            raise LawBrokenError(Law.V3, words)
+            raise LawBrokenError(Law.C2 if context.claim.woken else Law.V3, words)
 
     def _interrupt_sent(self, context: CpuContext) -> None:
         if context.interrupts is not None:
@@ -220,8 +221,10 @@ class Replay:
 def replay(trace: Trace) -> Divergence | None:
     """Replay a log of policy ``veridian``; gives its first disagreement with the model.
 
-    Defects that were re-created on request (event ``bugs``) are found like any other. Logs of other
-    policies, and logs without ``hello``, have nothing to replay: ``None``.
+    Of a log that is not sound, such as that of a guest that panicked, the beginning is replayed, up
+    to the first event that is missing. Defects that were re-created on request (event ``bugs``) are
+    found like any other. Logs of other policies, and logs without ``hello``, have nothing to
+    replay: ``None``.
     """
     hello = trace.hello
     if hello is None or hello.word("policy") != POLICY:
@@ -230,8 +233,10 @@ def replay(trace: Trace) -> Divergence | None:
     if cpus > MAX_CPUS:
         return Divergence(Law.S10.value, hello, f"{cpus} CPUs, at most {MAX_CPUS}")
     run = Replay(cpus)
-    for event in trace.events:
+    for due, event in enumerate(trace.events):
+        if event.seq != due or event.cpu >= cpus:
+            return None
         divergence = run.feed(event)
         if divergence is not None:
             return divergence
-    return run.finish(trace.events[-1])
+    return run.finish(trace.events[-1]) if trace.sound else None

@@ -20,6 +20,7 @@ CLEANUP_GRACE = 2
 def v_schedule(world: World, task: int, state: int, preempt: int, slice: int, jiffies: int) -> None:
     """One pass of schedule(): the model decides, the log has to follow."""
     world.read_jiffies(jiffies)
+    world.check_moves(world.acting)
     cpu, prev, context = world.cpus[world.acting], world.running(task), world.context
     if context.tick_due:
         raise LawBrokenError(Law.P17, f"a tick of task {task} was not accounted")

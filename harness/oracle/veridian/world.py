@@ -55,6 +55,8 @@ class CpuContext:
     """CPUs online as read by the balancing or stealing attempt in progress."""
     stealing: bool = False
     """The migration to come is a theft."""
+    migrating: tuple[int, ...] = ()
+    """The two CPUs between which it moves tasks."""
     stole: bool = False
     """It has looked for something to steal since its last pass of schedule()."""
     interrupts: int | None = None
@@ -100,8 +102,18 @@ class World:
     def context(self) -> CpuContext:
         return self.contexts[self.acting]
 
+    def check_moves(self, cpu: int) -> None:
+        """No other CPU is moving tasks from or to that one: it would hold its lock."""
+        for other, context in enumerate(self.contexts):
+            if other != self.acting and cpu in context.migrating:
+                words = f"CPU {other} has not finished moving tasks between"
+                raise LawBrokenError(
+                    Law.S8, f"{words} CPU {' and '.join(map(str, context.migrating))}"
+                )
+
     def _observe(self, change: Change, p: Task, ring: int) -> None:
         cpu = self.cpus[p.cpu]
+        self.check_moves(cpu.number)
         if cpu.number != self.acting and self.schedules(cpu.number):
             raise LawBrokenError(
                 Law.P5, f"the queue of CPU {cpu.number} changes while that is switching tasks"
