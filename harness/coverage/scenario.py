@@ -57,6 +57,7 @@ class Scenario:
         quiet: float,
         code: range | None = None,
         log_mib: int = 64,
+        extra_args: tuple[str, ...] = (),
     ) -> MachineConfig:
         """The machine for it; ``timeout`` and ``quiet`` are wall seconds, ``log_mib`` bounds what
         the guest may write.
@@ -76,6 +77,7 @@ class Scenario:
             params={"seed": 1, **params, "policy": self.policy, **dict(self.params)},
             code=code,
             max_log_bytes=log_mib << 20,
+            extra_args=extra_args,
         )
 
 
@@ -95,10 +97,5 @@ def standard(policy: str = "o1") -> tuple[Scenario, ...]:
 
 def extra(policy: str) -> tuple[Scenario, ...]:
     """Boots that reach what the library's workloads do not."""
-    own = [
-        Scenario(str(path), cpus, policy) for path in sorted(OWN.glob("*.yaml")) for cpus in (1, 2)
-    ]
-    if policy != "o1":
-        return tuple(own)
-    shapes = [Scenario("W4", 4, topology="2x2")]
-    return (*own, *shapes)
+    own = tuple(Scenario(str(path), load(path).cpus, policy) for path in sorted(OWN.glob("*.yaml")))
+    return own if policy != "o1" else (*own, Scenario("W4", 4, topology="2x2"))

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 
 from harness.coverage.collect import CoverageError, map_of
 from harness.coverage.progress import meter
@@ -29,6 +30,8 @@ from harness.workload import WorkloadError
 
 SURVIVORS, BAD_INPUT, BAD_ENVIRONMENT, INTERRUPTED = 1, 2, 3, 130
 POLICY_FOLDERS = {"o1": "guest/sched", "veridian": "guest/veridian"}
+
+_WIDEST = 1000
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -184,7 +187,10 @@ def show(outcomes: Sequence[Outcome], json_file: Path | None) -> None:
         return
     if json_file is not None:
         json_file.write_text(text)
-    _out.print(table(outcomes))
+    matrix = table(outcomes)
+    # Wider than the terminal rather than folded: a column is a rule.
+    needed = Measurement.get(_out, _out.options.update(max_width=_WIDEST), matrix).maximum
+    _out.print(matrix, width=max(needed, _out.width), crop=False, soft_wrap=True)
     for line in explanations(outcomes):
         _out.print(line, markup=False, soft_wrap=True)
     _out.print(summary(outcomes), style="bold", soft_wrap=True)

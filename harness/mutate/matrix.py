@@ -38,12 +38,12 @@ def _natural(name: str) -> tuple[str, int]:
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Mutant x rule; what did not come to a kill is said in words."""
     rules = rules_seen(outcomes)
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    made.add_column("mutant", overflow="fold")
-    made.add_column("result")
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    made.add_column("mutant", no_wrap=True)
+    made.add_column("result", no_wrap=True)
     for rule in rules:
-        made.add_column(rule, justify="center")
-    made.add_column("in")
+        made.add_column(rule, justify="center", no_wrap=True)
+    made.add_column("in", no_wrap=True)
     for outcome in sorted(outcomes, key=lambda outcome: _place(outcome)):
         marks = [_KILL if rule in outcome.rules else _NONE for rule in rules]
         where = outcome.killer.scenario if outcome.killer else ""
