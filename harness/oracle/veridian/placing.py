@@ -186,6 +186,8 @@ def v_place(world: World, task: int, rq: int, reset: int, migrated: int, jiffies
     cpu = world.cpu(rq)
     world.check_serves(p, cpu)
     context = world.context
+    # A pass of schedule() that handed the task over has given up its own queue's lock for this one.
+    context.operation = "v_place"
     context.claim = context.searched = None
     was = wait.arrive(claim, cpu, jiffies)
     world.cpus[world.acting].metrics.migrations += was
