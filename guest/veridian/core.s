@@ -103,10 +103,13 @@ schedule_pass:
     je .asked
     xor r14d, r14d
 .asked:
+    call hotplug_join
     call pick_steal
     mov rdi, rbx
     call info_lock
-    call hotplug_join
+    # Asked only now: what is online decides about stealing, so once more from there.
+    cmp dword ptr [rbx + cpu_info.joining], 0
+    jne .joins
     call schedule_log
     call schedule_choose
     mov r15, rax
@@ -127,6 +130,10 @@ schedule_pass:
     pop rbx
     UNFRAME
     ret
+.joins:
+    mov rdi, rbx
+    call info_unlock
+    jmp .asked
 END schedule_pass
 
 # schedule_log(rbx = cpu_info, r12 = prev) -> r13 = jiffies, r14 = 1 if prev does not stay runnable:

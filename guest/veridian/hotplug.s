@@ -1,7 +1,7 @@
 .intel_syntax noprefix
 # CPUs leave scheduling and join it again. VeridianOS sched/smp.rs;
-# harness/model/veridian/hotplug.py. An offline CPU ticks and idles; no task is placed on it and none
-# runs there.
+# harness/model/veridian/hotplug.py. An offline CPU ticks and idles; no task is placed on it and
+# none runs there.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -169,17 +169,23 @@ END veridian_cpu_up
 
 # hotplug_join(rbx = this CPU's cpu_info): goes online if it was asked to, now that it does
 # schedule.
-#   clobbers: rcx
-#   locks: the cpu_info's held
+#   clobbers: caller-saved
+#   locks: takes and releases the cpu_info's
 #   irq: off
 PUBLIC hotplug_join
 hotplug_join:
+    FRAME
     cmp dword ptr [rbx + cpu_info.joining], 0
-    jne .join
-    ret
-.join:
+    je .out
+    mov rdi, rbx
+    call info_lock
     mov dword ptr [rbx + cpu_info.joining], 0
-    jmp hotplug_enter
+    call hotplug_enter
+    mov rdi, rbx
+    call info_unlock
+.out:
+    UNFRAME
+    ret
 END hotplug_join
 
 # hotplug_enter(rbx = cpu_info): tasks may be placed there from now on.
