@@ -28,6 +28,7 @@ from harness.boot import (
     workload_module,
 )
 from harness.coverage.command import coverage
+from harness.explore.command import explore_command
 from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
 from harness.mutate.command import mutate
 from harness.oracle.catalog import entries
@@ -361,6 +362,9 @@ def rules() -> None:
     for entry in entries():
         table.add_row(entry.name, entry.statement, "; ".join(s.value for s in entry.sources))
     _out.print(table)
+
+
+app.command("explore")(explore_command)
 
 
 def _parse_param(item: str) -> tuple[str, str]:

@@ -92,7 +92,7 @@ RACES: tuple[Race, ...] = (
         "task_rq_lock does not look again whether the task has moved",
         "sched/runqueue.s",
         (("    je .locked\n", "    jmp .locked\n"),),
-        "pull-wake",
+        "sleeper-affinity",
         "W8",
     ),
     Race(
