@@ -2,6 +2,8 @@
 #              verifies its run queues at every unlock (make run CHECK=1 boots that one)
 # make run     boots it on four CPUs and judges the run
 # make test    runs the whole test suite; ARGS="-k name" passes options on to pytest
+# make mutate  changes the guest, one known mistake at a time, and shows which rule notices it
+# make coverage  shows which lines of the guest all standard boots execute
 # make lint    checks Python (ruff, mypy --strict) and assembly
 # make clean   removes what the build made
 #
@@ -9,7 +11,7 @@
 
 PYTHON := .venv/bin/python
 
-.PHONY: all run test lint clean setup
+.PHONY: all run test lint clean setup mutate coverage
 .DEFAULT_GOAL := all
 
 setup:
@@ -23,6 +25,12 @@ run: all
 
 test: all
 	@$(PYTHON) -m pytest $(ARGS)
+
+mutate: all
+	@$(PYTHON) -m harness.cli mutate --sample $(ARGS)
+
+coverage: all
+	@$(PYTHON) -m harness.cli coverage --at-least 95 $(ARGS)
 
 lint: setup
 	$(PYTHON) -m ruff check .

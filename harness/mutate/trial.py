@@ -27,6 +27,10 @@ HANDLER = "harness.mutate.trial:handle"
 QUIET = 4.0
 """Wall seconds of silence after which a mutant is taken to hang; the unchanged guest is never
 silent for longer (a campaign checks that first)."""
+_OWN_SHARE = 0.6
+"""Of its wall time, what a boot must have had of a CPU to be held against its limit."""
+_PATIENCE = 5
+"""How much longer it gets the second time otherwise."""
 _LOG_MIB = 16
 _JUDGES = ("oracle", "model", "trace", "workload", "machine")
 
@@ -86,14 +90,18 @@ def key(tree: Tree, mutant: Mutant, scenario: Scenario, checked: bool) -> str:
 
 def limit(cpu_seconds: float) -> float:
     """Wall seconds that a boot may take which takes so much CPU time unchanged."""
-    return 20.0 + 10 * cpu_seconds
+    return 6.0 + 6 * cpu_seconds
 
 
 def boot_once(image: Path, scenario: Scenario, timeout: float) -> Boot:
-    """Boots and judges."""
-    config = scenario.config(image, timeout=timeout, quiet=QUIET, log_mib=_LOG_MIB)
-    with Run(config, build_id=build_id_of(image)) as run:
-        verdict = run.verdict
+    """Boots and judges. A boot that was ended for its time, but got little of it from the host,
+    is made again with more."""
+    for factor in (1, _PATIENCE):
+        config = scenario.config(image, timeout=factor * timeout, quiet=QUIET, log_mib=_LOG_MIB)
+        with Run(config, build_id=build_id_of(image)) as run:
+            verdict, cpu_seconds = run.verdict, run.result.cpu_seconds
+        if verdict.outcome is not Outcome.TIMEOUT or cpu_seconds > _OWN_SHARE * timeout:
+            break
     return Boot(scenario.name, rules_of(verdict), verdict.reason[:300])
 
 
