@@ -266,6 +266,7 @@ class Kernel:
             del self.tasks[p.pid]
             self.ended[p.pid] = self.jiffies
             self.schedule(self.cpus[cpu], preempt=False)
+            self.log_totals(p)
             self.settle()
 
     def yield_(self, cpu: int) -> None:
@@ -321,10 +322,13 @@ class Kernel:
             self.emit("cpu_summary", ticks=ticks, switches=cpu.metrics.switches)
         self.acting = 0
         for p in self.tasks.values():
-            last = -1 if p.last_cpu is None else p.last_cpu
-            self.emit("v_task", task=p.pid, migrations=p.migrations, last_cpu=last)
-            times = {"cpu_time": p.cpu_time, "run_delay": p.run_delay, "pcnt": p.pcnt}
-            switches = {"nvcsw": p.voluntary, "nivcsw": p.involuntary}
-            self.emit("task_summary", task=p.pid, **times, **switches)
+            self.log_totals(p)
         self.emit("end", events=len(self.events) + 1, dropped=0, result="pass")
         return Trace(tuple(self.events))
+
+    def log_totals(self, p: Task) -> None:
+        last = -1 if p.last_cpu is None else p.last_cpu
+        self.emit("v_task", task=p.pid, migrations=p.migrations, last_cpu=last)
+        times = {"cpu_time": p.cpu_time, "run_delay": p.run_delay, "pcnt": p.pcnt}
+        switches = {"nvcsw": p.voluntary, "nivcsw": p.involuntary}
+        self.emit("task_summary", task=p.pid, **times, **switches)

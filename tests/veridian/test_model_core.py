@@ -193,7 +193,9 @@ def test_cleanup_is_never_early_never_twice_never_of_a_current_task() -> None:
 
 def test_who_is_not_freed_in_time_is_named() -> None:
     queue = CleanupQueue()
-    queue.add(Task(7), 50)
+    queue.add(Task(7), 49)
+    assert queue.overdue(10**6, grace=2) is None
+    queue.note_queued(7, 50)
     assert queue.overdue(152, grace=2) is None
     assert queue.overdue(153, grace=2) == 7
 

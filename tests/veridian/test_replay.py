@@ -243,7 +243,7 @@ def test_freeing_early_is_found() -> None:
     ticks = [e for e in events() if e.name == "tick" and e.cpu == 0 and e.seq < free.seq]
     changed.insert(changed.index(ticks[-1]), early)
     assert rule_broken(changed) == "C7"
-    alive = next(e.number("task") for e in events() if e.name == "v_task")
+    alive = [e.number("task") for e in events() if e.name == "v_task"][-1]
     freed = event("task_free", 0, task=alive, jiffies=free.number("jiffies"))
     assert rule_broken(inserted(index, freed)) == "C7"
 

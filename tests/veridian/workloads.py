@@ -146,26 +146,26 @@ tasks:
 SNATCHING = parse(
     """
 name: snatching
-description: Tasks that yield are moved to another CPU, which runs them at once.
-duration: 40 ticks
-cpus: 2
+description: Tasks that yield all the time are moved to an idle CPU, which runs them at once.
+duration: 60 ticks
+cpus: 3
 tasks:
   yielder:
-    count: 3
+    count: 2
     start_cpu: 0
     cpus: 0
     program:
       - forever:
           - yield
-  snatcher:
+  mover:
     start_cpu: 1
     cpus: 1
     program:
       - forever:
-          - cpus: {to: 1, task: yielder/0}
-          - yield
+          - cpus: {to: 2, task: yielder/0}
+          - spin: 20us
           - cpus: {to: 0, task: yielder/0}
-          - yield
+          - spin: 20us
 """
 )
 

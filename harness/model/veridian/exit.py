@@ -20,9 +20,14 @@ class CleanupQueue:
     def __init__(self) -> None:
         self.ended: dict[int, int] = {}
         """By task."""
+        self.queued: dict[int, int] = {}
+        """Jiffies by which a task was certainly in the queue; a CPU may be slow to put it there."""
 
     def add(self, p: Task, jiffies: int) -> None:
         self.ended[p.pid] = jiffies
+
+    def note_queued(self, pid: int, jiffies: int) -> None:
+        self.queued[pid] = jiffies
 
     def refusal(self, p: Task, jiffies: int, cpus: Iterable[Cpu]) -> str | None:
         """Why a task may not be freed now, in words."""
@@ -37,8 +42,9 @@ class CleanupQueue:
 
     def free(self, p: Task) -> None:
         del self.ended[p.pid]
+        self.queued.pop(p.pid, None)
 
     def overdue(self, jiffies: int, grace: int) -> int | None:
         """A task that should have been freed more than `grace` jiffies ago."""
         limit = jiffies - CLEANUP_DELAY - grace
-        return next((pid for pid, end in self.ended.items() if end < limit), None)
+        return next((pid for pid, since in self.queued.items() if since < limit), None)

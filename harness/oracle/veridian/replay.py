@@ -126,10 +126,17 @@ class Replay:
         world = self.world
         world.acting = event.cpu
         try:
+            self._bury(world.context, event)
             self._apply(world.context, event)
         except LawBrokenError as broken:
             return self._divergence(broken, event)
         return None
+
+    def _bury(self, context: CpuContext, event: Event) -> None:
+        """A CPU that goes on with something else has put its dead task into their queue."""
+        if context.buries is not None and event.type.name not in ("lock", "unlock"):
+            self.world.ended.note_queued(context.buries, self.world.jiffies)
+            context.buries = None
 
     def _apply(self, context: CpuContext, event: Event) -> None:
         name = event.type.name

@@ -37,3 +37,5 @@ def task_summary(
         expect(Law.T0, f"{name} of task {task}", value, getattr(p, name))
     expect(Law.P14, f"nvcsw of task {task}", nvcsw, p.voluntary)
     expect(Law.P14, f"nivcsw of task {task}", nivcsw, p.involuntary)
+    if task in world.ended.ended:
+        world.context.buries = task

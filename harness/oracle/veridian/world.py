@@ -55,6 +55,8 @@ class CpuContext:
     """CPUs online as read by the balancing or stealing attempt in progress."""
     stealing: bool = False
     """The migration to come is a theft."""
+    buries: int | None = None
+    """The ended task that it is putting into the queue of the dead."""
     migrating: tuple[int, ...] = ()
     """The two CPUs between which it moves tasks."""
     stole: bool = False
