@@ -15,8 +15,8 @@
 .extern jiffies
 .extern pick_next
 .extern pick_steal
+.extern ready_dequeue
 .extern ready_enqueue
-.extern ready_remove
 .extern schedule_picked
 .extern schedule_switch
 .extern should_preempt
@@ -189,10 +189,8 @@ schedule_choose:
 .take:
     test r15, r15
     jz .none
-    mov rdi, r15
     mov rsi, rbx
-    call ready_remove
-    mov rax, r15
+    call ready_dequeue                  # that one
     jmp .out
 .leaves:
     VTASK rax, eax, r12
@@ -219,9 +217,8 @@ schedule_choose:
     jmp .stays
 .drop:
     # Bug V01: it was taken out to be looked at, and nobody puts it back.
-    mov rdi, r15
     mov rsi, rbx
-    call ready_remove
+    call ready_dequeue
     jmp .stays
 END schedule_choose
 
