@@ -24,11 +24,22 @@ class Reads:
     """
 
     pending: list[tuple[int, LoadRead]] = field(default_factory=list)
+    silent: list[int] = field(default_factory=list)
+    """CPUs that were needed and not logged."""
+    since: int = 0
+    """``seq`` after which these were read."""
+
+    def begin(self, seq: int) -> None:
+        """From here on loads are read for another purpose."""
+        self.pending.clear()
+        self.silent.clear()
+        self.since = seq
 
     def __call__(self, cpu: int) -> LoadRead:
         """The next read, if it is of that CPU: the model reads in the order in which it must be."""
         if self.pending and self.pending[0][0] == cpu:
             return self.pending.pop(0)[1]
+        self.silent.append(cpu)
         return _NOTHING
 
 

@@ -69,7 +69,7 @@ def balance(
         expect(Law.A15, f"the type of the attempt of CPU {cpu}", type, balancing.due.idle)
         _due_at_this_tick(world, cpu, level, sd, jiffies)
     balancing.attempt = Attempt(sd, level, IdleType(type))
-    balancing.reads.pending.clear()
+    balancing.reads.begin(world.hints.now)
     world.predict("busiest_group", None, None)
 
 

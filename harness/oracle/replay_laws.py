@@ -39,7 +39,7 @@ class Law(enum.Enum):
     C3 = "C3 a pull changes a task's CPU and nothing else: array, priority and slice stay"
     C4 = "C4 no more is moved than was asked for, and one task always remains"
     C7 = "C7 an ended task is freed once, in time, when nobody has it"
-    K1 = "K1 a lock is let go only to take one that comes first"
+    K1 = "K1 two run-queue locks are taken in ascending order"
     K2 = "K2 an event of the scheduler follows from an operation"
     S1 = "S1 a bit is set iff its list has tasks"
     S2 = "S2 the delimiter is set and nothing beyond it"

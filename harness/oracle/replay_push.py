@@ -102,7 +102,7 @@ def exec_(world: World, cpu: int, task: int, rq: int, nr: int, level: int) -> No
     expect(Law.A16, "the domain searched by sched_exec", level, due)
     balancing = world.contexts[cpu].balancing
     balancing.exec_in = sd
-    balancing.reads.pending.clear()
+    balancing.reads.begin(world.hints.now)
     if sd is not None:
         world.predict("exec_to", task, None)
 

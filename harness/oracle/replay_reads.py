@@ -63,6 +63,12 @@ def check_tick(world: World, cpu: int, rq: int, now: int) -> None:
 
 
 def all_used(world: World, cpu: int) -> None:
-    """Every load that was read was needed, in that order."""
-    for rq, _ in world.contexts[cpu].balancing.reads.pending:
+    """Every load that was read was needed, in that order; what was not logged was 0."""
+    reads = world.contexts[cpu].balancing.reads
+    for rq, _ in reads.pending:
         raise LawBrokenError(Law.P12, f"CPU {cpu} reads the load of CPU {rq} out of turn")
+    for rq in reads.silent:
+        loads, between = world.hints.loads(rq, reads.since), world.hints.running(rq, reads.since)
+        if (loads and 0 not in loads) or (between and between[0] > 0):
+            raise LawBrokenError(Law.A10, f"CPU {rq} is read without load, it had some")
+    reads.begin(world.hints.now)

@@ -6,16 +6,19 @@ logged where the guest's code has its EVENT. What tasks do is in tests.oracle.ma
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from harness.model.array import Change, PrioArray
-from harness.model.constants import Constants, Now, Policy, State, nice_to_prio
+from harness.model.constants import Constants, IdleType, Now, Policy, State, nice_to_prio
 from harness.model.core import Resched, commit, decide, preempt_curr, put_prev
 from harness.model.domain import Topology, build_domains, flat
+from harness.model.fixes import NO_FIXES, Fixes
 from harness.model.load import decayed_load
 from harness.model.prio import expired_starving, task_interactive, task_timeslice
 from harness.model.runqueue import Runqueue, deactivate_task, translate_time
 from harness.model.runqueue import __activate_task as queue_active_task
+from harness.model.stats import numbers
 from harness.model.task import Task, idle_task
 from harness.model.tick import scheduler_tick
 from harness.model.wake import activate_task
@@ -27,17 +30,24 @@ from tests.trace.logs import BUILD, event
 STEP_NS = 200
 FREED_AFTER = 100
 RESCHEDULE = 0xFC
+THREAD_WAKE = State.INTERRUPTIBLE | State.UNINTERRUPTIBLE
 
 SCHEDSTAT = [field.name for field in event_type("schedstat").fields]
 
 _AT = {Change.ENQUEUE_TAIL: 0, Change.ENQUEUE_HEAD: 1, Change.ENQUEUE_BEFORE: 2}
 
 
-class Kernel:
+class Kernel(ABC):
     """Some CPUs, each with a migration thread, and the log so far in ``events``."""
 
-    def __init__(self, cpus: int, hz: int = 1000, topology: Topology | None = None) -> None:
-        self.k = Constants(hz)
+    def __init__(
+        self,
+        cpus: int,
+        hz: int = 1000,
+        topology: Topology | None = None,
+        fixes: Fixes = NO_FIXES,
+    ) -> None:
+        self.k = Constants(hz, fixes)
         self.events: list[Event] = []
         self.ns = self.jiffies = 0
         self.ticks = [0] * cpus
@@ -52,22 +62,23 @@ class Kernel:
         self.ended: dict[int, int] = {}
         self.next_id = cpus
         self.emit("hello", proto=1, build=BUILD, policy="o1", cpus=cpus, hz=hz, clock="virtual")
+        if fixes:
+            self.emit("fixes", mask=sum(1 << fix for fix in fixes))
         log_domains(self.emit, self.rqs)
         for rq in self.rqs:
             for array in rq.arrays:
                 array.observer = self._observer(rq)
         for cpu in range(cpus):
-            self.settle()
             rt = self.create(
                 cpu,
                 policy=Policy.FIFO,
                 rt_priority=99,
                 allowed=1 << cpu,
                 mm=False,
-                name="thread",
+                name=f"migration/{cpu}",
             )
             self.rqs[cpu].migration_thread = rt
-        self.settle()
+            self.settle()
 
     def emit(self, name: str, /, **fields: Value) -> None:
         self.ns += STEP_NS
@@ -168,12 +179,25 @@ class Kernel:
             left = p.time_slice
             self.emit("account", task=p.pid, now=now.ns, jiffies=now.jiffies, slice=left)
         self.in_tick = True
-        scheduler_tick(rq, now, len(self.rqs))
+        tick = scheduler_tick(rq, now, len(self.rqs))
         self.in_tick = False
         load = decayed_load(rq.cpu_load, rq.nr_running)
         if load != rq.cpu_load:
             rq.cpu_load = load
             self.emit("cpu_load", nr=rq.nr_running, load=load)
+        self.rebalance(rq, tick.idle)
+
+    @abstractmethod
+    def rebalance(self, rq: Runqueue, idle: IdleType) -> None:
+        """What a tick does about load."""
+
+    @abstractmethod
+    def look_for_work(self, rq: Runqueue) -> None:
+        """What a CPU does that has nothing left to run."""
+
+    @abstractmethod
+    def push(self, busiest: Runqueue) -> None:
+        """What a migration thread does that was asked to push."""
 
     def jiffy(self) -> None:
         """A tick on every CPU."""
@@ -199,6 +223,8 @@ class Kernel:
             sleep_avg=prev.sleep_avg,
         )
         departure = put_prev(rq, now.ns, preempt=preempt)
+        if not rq.nr_running:
+            self.look_for_work(rq)
         decision = decide(rq, now.ns)
         if decision.swap:
             self.emit("swap", rq=cpu)
@@ -224,6 +250,8 @@ class Kernel:
 
     def _run_thread(self, rq: Runqueue) -> None:
         self.acting = rq.cpu
+        if rq.active_balance:
+            self.push(rq)
         if not rq.migration_queue:
             rq.curr.state = State.INTERRUPTIBLE
             self.schedule(rq.cpu, preempt=False)
@@ -233,9 +261,12 @@ class Kernel:
 
     def _migrate(self, src: Runqueue, p: Task, dst: Runqueue) -> None:
         queued = p.array is not None
-        fields = {"src": src.cpu, "dst": dst.cpu, "result": 0, "queued": int(queued)}
+        gone = p.cpu != src.cpu
+        fields = {"src": src.cpu, "dst": dst.cpu, "result": int(gone), "queued": int(queued)}
         fields |= {"src_tick": src.timestamp_last_tick, "dst_tick": dst.timestamp_last_tick}
         self.emit("migrate", task=p.pid, **fields)
+        if gone:
+            return
         if queued:
             deactivate_task(p, src)
         p.cpu = dst.cpu
@@ -259,12 +290,22 @@ class Kernel:
         )
         return now
 
+    def _log_balancing(self, rq: Runqueue) -> None:
+        for level, sd in enumerate(rq.domains):
+            names = [field.name for field in event_type("schedstat_domain").fields][1:]
+            counters = dict(zip(names, numbers(sd.stats), strict=True))
+            self.emit("schedstat_domain", level=level, **counters)
+        names = [field.name for field in event_type("schedstat_moves").fields]
+        moves = [n for pull in rq.stats.pt for n in (pull.pt_gained, pull.pt_lost)]
+        self.emit("schedstat_moves", **dict(zip(names, moves, strict=True)))
+
     def finish(self) -> Trace:
         """Stop and log the totals."""
         for rq in self.rqs:
             self.acting = rq.cpu
             stats = {name: getattr(rq.stats, name) for name in SCHEDSTAT}
             self.emit("schedstat", **stats)
+            self._log_balancing(rq)
             switches = sum(e.name == "switch" and e.cpu == rq.cpu for e in self.events)
             self.emit("cpu_summary", ticks=self.ticks[rq.cpu], switches=switches)
         self.acting = 0

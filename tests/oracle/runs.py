@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from hypothesis import strategies as st
 
-from harness.model.constants import Policy, State
+from harness.model.constants import WAKE_ANY, Policy, State
+from harness.model.domain import Topology
+from harness.model.fixes import NO_FIXES, Fixes
 from harness.model.task import Task
 from harness.trace.trace import Trace
 from tests.oracle.machine import Machine
@@ -19,7 +22,7 @@ ACTIONS = (
     *("wake",) * 3,
     *("sleep", "uninterruptible") * 2,
     *("create", "fork", "clone", "exit", "yield", "nice", "policy", "cpus", "about"),
-    *("sync", "irq"),
+    *("sync", "irq", "exec", "dropped"),
 )
 
 MAX_CPUS = 4
@@ -57,6 +60,8 @@ def act(machine: Machine, name: str, cpu: int, number: int) -> None:
             machine.fork(cpu, clone_vm=name == "clone")
         case "exit":
             machine.exit(cpu)
+        case "exec":
+            machine.exec(cpu)
         case "yield":
             machine.yield_(cpu)
         case _ if someone is not None:
@@ -71,6 +76,8 @@ def _to_another(machine: Machine, name: str, cpu: int, number: int, p: Task) -> 
             machine.wake(cpu, p, sync=machine.running(cpu) is not None)
         case "irq":
             machine.wake(cpu, p, irq=True)
+        case "dropped":
+            machine.when_dropped = partial(wake_meanwhile, machine, p)
         case "nice":
             machine.nice(cpu, p, number % 40 - 20)
         case "policy":
@@ -79,6 +86,13 @@ def _to_another(machine: Machine, name: str, cpu: int, number: int, p: Task) -> 
         case "cpus":
             everywhere = (1 << len(machine.rqs)) - 1
             machine.set_cpus(cpu, p, 1 + number % everywhere)
+
+
+def wake_meanwhile(machine: Machine, p: Task) -> None:
+    """CPU 0 wakes a task while another CPU has let its lock go."""
+    if machine.tasks.get(p.pid) is p:
+        machine.acting = 0
+        machine.wake_now(p, WAKE_ANY)
 
 
 def _ordinary(machine: Machine, number: int) -> Task | None:
@@ -108,4 +122,38 @@ def busy_run(cpus: int = 2, jiffies: int = 260) -> Machine:
             machine.exit(cpu)
         if n % 13 == 0:
             machine.yield_(cpu)
+    return machine
+
+
+def unbalanced_run(
+    topology: Topology, fixes: Fixes = NO_FIXES, jiffies: int = 260, hz: int = 1000
+) -> Machine:
+    """All hogs start on CPU 0, a third of them pinned there; sleepers keep other CPUs idling.
+
+    Later the pinned ones are let go, one after the other.
+    """
+    machine = Machine(topology.nr_cpus, hz, topology, fixes)
+    everywhere = (1 << topology.nr_cpus) - 1
+    pinned = [machine.create(0, nice=n % 2, allowed=1) for n in range(topology.nr_cpus)]
+    for n in range(2 * topology.nr_cpus):
+        machine.create(0, nice=2 + n % 3, allowed=everywhere)
+    machine.settle()
+    sleepers = [machine.create(cpu) for cpu in range(topology.nr_cpus)]
+    machine.settle()
+    for n in range(jiffies):
+        machine.jiffy()
+        cpu = n % topology.nr_cpus
+        if n % 3 == 0:
+            machine.sleep(cpu)
+        sleeper = sleepers[n // 5 % len(sleepers)]
+        if n % 5 == 0:
+            machine.wake(cpu, sleeper)
+        if n > jiffies // 2 and n % 3 == 0 and pinned:
+            machine.set_cpus(0, pinned.pop(0), everywhere)
+        if n % 2 == 0:
+            machine.yield_(0)
+        if n % 19 == 0:
+            machine.exec(cpu)
+        if n % 23 == 0:
+            machine.when_dropped = partial(wake_meanwhile, machine, sleeper)
     return machine

@@ -51,4 +51,5 @@ def test_each_rule_is_seen_broken_by_a_test(entry: Entry) -> None:
 def test_a_rule_that_several_look_at_names_them_all() -> None:
     by_name = {entry.name: entry for entry in entries()}
     assert by_name["S1"].sources == (Source.REPLAY_O1, Source.CHECKED_GUEST)
-    assert by_name["K1"].sources == (Source.LOCK_LOG, Source.CHECKED_GUEST)
+    sources = (Source.REPLAY_O1, Source.LOCK_LOG, Source.CHECKED_GUEST)
+    assert by_name["K1"].sources == sources

@@ -220,9 +220,11 @@ def test_placing_a_task_that_still_switches_out_is_found() -> None:
 
 def test_moving_a_task_that_runs_is_found() -> None:
     changed = list(events())
-    index = where("migrate", queued=1)
-    thread = changed[index].cpu
-    switch = max(e.seq for e in changed[:index] if e.name == "schedule" and e.cpu == thread)
+    for move in (e for e in events() if e.name == "migrate" and e.number("queued")):
+        earlier = [e for e in changed[: move.seq] if e.name == "schedule" and e.cpu == move.cpu]
+        if earlier[-1].number("task") == move.number("task"):
+            break
+    switch = earlier[-1].seq
     while changed[switch].name in ("schedule", "dequeue", "pick", "switch"):
         del changed[switch]
     assert rule_broken(changed) == "P5"
