@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.coverage.collect import BootLines, collect
@@ -109,7 +109,7 @@ def campaign(
         elif not numbers:
             yield Outcome(mutant, Status.NOT_REACHED)
         else:
-            boots = tuple((runs[n].scenario, limit(runs[n].cpu_seconds)) for n in numbers)
+            boots = tuple(_boot(mutant, runs[n]) for n in numbers)
             jobs.append(
                 Job(
                     tree.path, mutant, boots, plan.checked, plan.to_the_end, plan.until, plan.folder
@@ -127,6 +127,12 @@ def campaign(
         left = by_id.pop(job_left.mutant.id, None)
         if left is not None:
             yield Outcome(left, Status.UNDECIDED, reason="the time was over")
+
+
+def _boot(mutant: Mutant, run: BootLines) -> tuple[Scenario, float]:
+    """What to boot, and how long at most."""
+    params = run.scenario.params + mutant.params
+    return replace(run.scenario, params=params), limit(run.cpu_seconds)
 
 
 def _in_time(jobs: Sequence[Job], until: float) -> Iterator[dict[str, object]]:

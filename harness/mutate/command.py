@@ -124,12 +124,12 @@ def choose(
     """The mutants that the options name. Raises MutationError."""
     if policy not in POLICY_FOLDERS:
         raise MutationError(f"there is no policy {policy!r}, only {', '.join(POLICY_FOLDERS)}")
-    mutants = sample(tree) if use_sample or not (generic or only) else []
+    mutants = sample(tree, policy) if use_sample or not (generic or only) else []
     folder = POLICY_FOLDERS[policy]
     for item in generic:
         mutants += _generic(tree, folder, item)
     for name in only:
-        mutants += _named(tree, folder, name)
+        mutants += _named(tree, policy, name)
     if limit is not None and limit < len(mutants):
         mutants = random.Random(seed).sample(mutants, limit)
     return mutants
@@ -151,9 +151,10 @@ def _path(tree: Tree, folder: str, name: str) -> str:
     raise MutationError(f"the guest has no source {name!r}")
 
 
-def _named(tree: Tree, folder: str, name: str) -> list[Mutant]:
+def _named(tree: Tree, policy: str, name: str) -> list[Mutant]:
     file = name.partition(":")[0]
-    pool = _generic(tree, folder, file) if ":" in name else sample(tree)
+    folder = POLICY_FOLDERS[policy]
+    pool = _generic(tree, folder, file) if ":" in name else sample(tree, policy)
     found = [mutant for mutant in pool if mutant.id == name]
     if not found:
         raise MutationError(f"there is no mutant {name!r}; --list shows them")

@@ -28,13 +28,15 @@ class Edit:
 @dataclass(frozen=True)
 class Mutant:
     """``words`` say what is different; ``expected`` are the rules that the change breaks, where
-    somebody has thought about it; ``label`` marks a sort of change (``stack``, ``lock``)."""
+    somebody has thought about it; ``label`` marks a sort of change (``stack``, ``order``).
+    ``params`` are boot parameters by which the guest makes the change itself."""
 
     id: str
     words: str
     edits: tuple[Edit, ...]
     expected: tuple[str, ...] = ()
     label: str = ""
+    params: tuple[tuple[str, str], ...] = ()
 
     @property
     def files(self) -> list[str]:

@@ -11,6 +11,8 @@ those that its table expects. What cannot be made here says why:
 
 from __future__ import annotations
 
+import re
+
 from harness.mutate.mutant import Mutant
 from harness.mutate.patch import Entry, Patch
 from harness.mutate.sample_balance import BALANCE
@@ -168,6 +170,21 @@ SAMPLE: tuple[Entry, ...] = (
 )  # fmt: skip
 
 
-def sample(tree: Tree) -> list[Mutant]:
-    """Every mutant of the sample. Raises MutationError for one that no longer applies."""
-    return [entry.mutant(tree) for entry in (*SAMPLE, *BALANCE)]
+_DEFECT = re.compile(r"^\s*IF_BUG\s+(\d+)\b", re.MULTILINE)
+
+
+def sample(tree: Tree, policy: str = "o1") -> list[Mutant]:
+    """Every mutant of the sample: for ``veridian`` the defects that its guest can re-create.
+
+    Raises MutationError for one that no longer applies.
+    """
+    if policy == "o1":
+        return [entry.mutant(tree) for entry in (*SAMPLE, *BALANCE)]
+    texts = [tree.read(file) for file in tree.sources("guest/veridian")]
+    numbers = sorted({int(number) for text in texts for number in _DEFECT.findall(text)})
+    return [_defect(f"V{number:02}") for number in numbers]
+
+
+def _defect(name: str) -> Mutant:
+    words = f"VeridianOS's defect {name} is there again (bug={name})"
+    return Mutant(name, words, (), params=(("bug", name),))

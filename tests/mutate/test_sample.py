@@ -89,3 +89,12 @@ def test_a_tree_is_a_copy_that_its_contents_name(tree: Tree, tmp_path: Path) -> 
     assert other.name == tree.name
     assert other.sources() == tree.sources()
     assert other.path != tree.path
+
+
+def test_the_second_policys_sample_is_the_defects_that_its_guest_can_recreate(tree: Tree) -> None:
+    mutants = sample(tree, "veridian")
+    assert [m.id for m in mutants] == sorted({m.id for m in mutants})
+    assert {"V01", "V07", "V24"} <= {m.id for m in mutants}
+    table = tree.read("guest/boot/param_table.s")
+    assert "PARAM bug," in table
+    assert all(m.params == (("bug", m.id),) and not m.edits for m in mutants)
