@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,11 +85,18 @@ def test_edits_of_one_file_do_not_disturb_each_other() -> None:
 
 
 def test_a_tree_is_a_copy_that_its_contents_name(tree: Tree, tmp_path: Path) -> None:
-    assert Tree.of().path == tree.path
-    other = Tree.of(folder=tmp_path)
-    assert other.name == tree.name
-    assert other.sources() == tree.sources()
-    assert other.path != tree.path
+    root, folder = tmp_path / "root", tmp_path / "mutate"
+    shutil.copytree(tree.path / "guest", root / "guest")
+    shutil.copy(tree.path / "linker.ld", root)
+    first = Tree.of(root, folder)
+    assert first.sources() == tree.sources()
+    assert first.read(f"guest/{LOCK}") == tree.read(f"guest/{LOCK}")
+    assert Tree.of(root, folder).path == first.path
+    with (root / "guest" / LOCK).open("a") as file:
+        file.write("# changed\n")
+    second = Tree.of(root, folder)
+    assert second.name != first.name
+    assert first.read(f"guest/{LOCK}") == tree.read(f"guest/{LOCK}")
 
 
 def test_the_second_policys_sample_is_the_defects_that_its_guest_can_recreate(tree: Tree) -> None:
