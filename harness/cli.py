@@ -31,6 +31,7 @@ from harness.coverage.command import coverage
 from harness.explore.command import explore_command
 from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
 from harness.mutate.command import mutate
+from harness.oracle import veridian_log
 from harness.oracle.catalog import entries
 from harness.oracle.verdict import Verdict, judge
 from harness.report.failure import failure_report
@@ -252,13 +253,18 @@ def check(
     """Judge a saved log, without booting anything.
 
     A log alone cannot prove everything that a pass takes: QEMU's exit status is not in it.
-    What remains unproven is listed.
+    What remains unproven is listed. A plain VeridianOS log is read, too: what it says is told, and
+    what it cannot prove; the exit status is 1 for it, whatever it says.
     """
     try:
         shape = None if topology is None else model_shape(Topology.parse(topology))
     except ConfigError as error:
         _stop(str(error), BAD_INPUT)
     trace = parse_file(log)
+    plain = veridian_log.read_plain(trace)
+    if plain is not None:
+        _out.print(veridian_log.story(plain), markup=False, soft_wrap=True)
+        raise typer.Exit(NOT_PASSED)
     build_id = None if image is None else build_id_of(image)
     verdict = judge(trace, build_id=build_id, cpus=smp, topology=shape)
     _show_verdict(verdict)
