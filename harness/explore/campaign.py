@@ -26,6 +26,8 @@ UNIT_SCHEDULES = 40
 """Random schedules of each scenario for each boot that a campaign may take."""
 CONFIRMATIONS = 3
 """Repetitions of a seed of tier `stress`, which repeats only by luck."""
+DEEPEST_CERTIFIED = 3
+"""Beyond it no campaign has time for a number worth reading."""
 
 PORTFOLIO: dict[Engine, tuple[tuple[Algorithm, int], ...]] = {
     Engine.UNICORN: (
@@ -112,8 +114,7 @@ class Campaign:
         self.seconds[Engine.UNICORN] += time.monotonic() - started
         if not any(options == finding.subject for finding in self.book):
             name, cpus = f"scenario {bench.scenario.name}", bench.scenario.cpus
-            for depth, runs in sorted(clean.items()):
-                self.certificates.append(Certificate(name, runs, depth, cpus, longest))
+            self._certify(name, cpus, longest, clean)
 
     def _unit_seeds(self, bench: Bench) -> Iterator[Seed]:
         """No preemption, every single one, then random ones."""
@@ -155,7 +156,11 @@ class Campaign:
         if not any(finding.subject == self.options for finding in self.book):
             name, cpus = f"workload {self.subject.workload.name}", self.subject.cpus
             steps = lengths.get(Engine.PLUGIN, 0)
-            for depth, runs in sorted(clean.items()):
+            self._certify(name, cpus, steps, clean)
+
+    def _certify(self, name: str, cpus: int, steps: int, clean: Counter[int]) -> None:
+        for depth, runs in sorted(clean.items()):
+            if depth <= DEEPEST_CERTIFIED:
                 self.certificates.append(Certificate(name, runs, depth, cpus, steps))
 
     def _boot(self, seed: Seed) -> BootRun:

@@ -1,7 +1,6 @@
 """Guests with a race planted: what the tiers and algorithms are measured with.
 
-Each takes away one thing that keeps CPUs from getting into each other's way. All of them pass a
-run in which nothing unusual comes in between.
+Each takes away one thing that keeps CPUs from getting into each other's way.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ FOLDER = ROOT / "build" / "explore" / "mutants"
 class Race:
     """Texts that are exactly once in a file of the guest, and what stands in their place.
 
-    `scenario` is a situation that can show it; `workload` a library workload that can.
+    `scenario` is a situation that can show it.
     """
 
     name: str
@@ -28,8 +27,6 @@ class Race:
     file: str
     edits: tuple[tuple[str, str], ...]
     scenario: str
-    workload: str
-    cpus: int = 2
 
     def apply(self, text: str) -> str:
         """Raises ValueError where the guest has changed so that this is no longer possible."""
@@ -77,7 +74,6 @@ RACES: tuple[Race, ...] = (
         "sched/wake.s",
         (("    cmp qword ptr [rbx + task.array], 0\n    je .asleep\n", "    jmp .asleep\n"),),
         "waker-blocker",
-        "W3",
     ),
     Race(
         "early-release",
@@ -85,7 +81,6 @@ RACES: tuple[Race, ...] = (
         "sched/core.s",
         ((_SWITCH, "    mov rdi, rbx\n    call rq_unlock\n" + _SWITCH), (_RELEASE, "")),
         "waker-blocker",
-        "W3",
     ),
     Race(
         "no-second-look",
@@ -93,7 +88,6 @@ RACES: tuple[Race, ...] = (
         "sched/runqueue.s",
         (("    je .locked\n", "    jmp .locked\n"),),
         "sleeper-affinity",
-        "W8",
     ),
     Race(
         "no-second-test",
@@ -106,7 +100,6 @@ RACES: tuple[Race, ...] = (
             ),
         ),
         "third-waker",
-        "W8",
     ),
     Race(
         "lock-order",
@@ -114,7 +107,6 @@ RACES: tuple[Race, ...] = (
         "sched/migrate.s",
         (("    jb .ordered\n", "    jmp .ordered\n"),),
         "double-lock",
-        "W8",
     ),
     Race(
         "interrupt-first",
@@ -128,7 +120,6 @@ RACES: tuple[Race, ...] = (
             ),
         ),
         "tick-wake",
-        "W10",
     ),
     Race(
         "sleep-late",
@@ -136,7 +127,6 @@ RACES: tuple[Race, ...] = (
         "sched/migrate.s",
         ((_SLEEP + _UNLOCK, _UNLOCK + "    mov rax, gs:[percpu.curr]\n" + _SLEEP),),
         "wake-affinity",
-        "W8",
     ),
     Race(
         "torn-lock",
@@ -151,7 +141,6 @@ RACES: tuple[Race, ...] = (
             ),
         ),
         "two-wakers",
-        "W3",
     ),
     Race(
         "no-lock-prefix",
@@ -159,7 +148,6 @@ RACES: tuple[Race, ...] = (
         "cpu/lock.s",
         ((_TAKE, _TAKE.replace("lock cmpxchg", "cmpxchg")),),
         "two-wakers",
-        "W3",
     ),
 )
 

@@ -89,7 +89,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "waker-blocker",
         "a task goes to sleep while another CPU wakes it",
         (
-            Actor("waker", 0, (Notify("go", "blocker", sync=True),), prio=HOG),
+            Actor("waker", 0, (Notify("go", "blocker", sync=True), LEAVE), prio=HOG, endless=True),
             Actor("blocker", 1, (Block("go"),), prio=GOOD),
         ),
         _runnable("blocker"),
