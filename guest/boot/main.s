@@ -168,6 +168,10 @@ main_hello:
     mov rdi, qword ptr [rip + cpu_count]
     mov r8, qword ptr [rip + param_hz]
     EVENT hello, PROTOCOL, rax, rcx, rdi, r8, rdx, [rip + param_seed]
+    cmp dword ptr [rip + param_loglevel], 0
+    jne .decisions
+    EVENT quiet
+.decisions:
     mov eax, dword ptr [rip + apic_count]
     EVENT cpus_found, [rip + apic_source], rax
     EVENT timer, [rip + clock_khz], [rip + timer_khz], [rip + timer_count]

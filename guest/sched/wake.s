@@ -152,7 +152,9 @@ wake_place:
     FRAME
     push r15
     push r13
-    sub rsp, 32                         # +0 load, +8 nr, +16 this load, +24 this nr
+    sub rsp, 40                         # +0 load, +8 nr, +16 this load, +24 this nr, +32 last tick
+    mov rax, qword ptr [r12 + runqueue.timestamp_last_tick]
+    mov qword ptr [rsp + 32], rax       # once: that CPU may tick at any time
     mov qword ptr [rsp], 0
     mov qword ptr [rsp + 8], 0
     mov qword ptr [rsp + 16], 0
@@ -192,6 +194,7 @@ wake_place:
     ja .placed                          # do not pull from an idle CPU to a busy one
 .domains:
     mov rdi, r13
+    mov rdx, qword ptr [rsp + 32]
     call wake_domain_accepts
     test eax, eax
     jz .placed
@@ -202,16 +205,17 @@ wake_place:
     mov rsi, qword ptr [rsp + 8]
     mov rdx, qword ptr [rsp + 16]
     mov rcx, qword ptr [rsp + 24]
-    EVENT_AT 1, place, rax, r15, rdi, rsi, rdx, rcx, [r12 + runqueue.timestamp_last_tick]
+    mov r8, qword ptr [rsp + 32]
+    EVENT_AT 1, place, rax, r15, rdi, rsi, rdx, rcx, r8
     mov eax, r15d
-    add rsp, 32
+    add rsp, 40
     pop r13
     pop r15
     UNFRAME
     ret
 END wake_place
 
-# wake_domain_accepts(rbx = task, r12 = its run queue, rdi = load there, rsi = load here) -> eax = 1
+# wake_domain_accepts(rbx = task, rdi = load there, rsi = load here, rdx = last tick there) -> eax = 1
 # if a domain of this CPU takes the task: because its caches are cold, or because there is clearly
 # less to do here. Counts it for the domain.
 #   clobbers: caller-saved
@@ -228,7 +232,7 @@ wake_domain_accepts:
     lea r10, [r8 + sched_domain.ttwu_wake_affine]
     test qword ptr [r8 + sched_domain.flags], SD_WAKE_AFFINE
     jz .balance
-    mov rax, qword ptr [r12 + runqueue.timestamp_last_tick]
+    mov rax, rdx
     sub rax, qword ptr [rbx + task.last_ran]
     cmp rax, qword ptr [r8 + sched_domain.cache_hot_time]
     jge .span                           # cold: signed, equality included

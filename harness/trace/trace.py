@@ -54,6 +54,11 @@ class Trace:
     def end(self) -> Event | None:
         return next(self.of("end"), None)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the guest was told to log no decisions."""
+        return next(self.of("quiet"), None) is not None
+
     def of(self, *names: str) -> Iterator[Event]:
         """The events of these names, in order."""
         return (event for event in self.events if event.type.name in names)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.boot import Run
-from harness.workload import fold_cpus, load
+from tests.workloads.conftest import BootWorkload
 from tests.workloads.schedule import (
     ACTIVE,
     EXPIRED,
@@ -26,25 +26,10 @@ from tests.workloads.schedule import (
     wake_latencies,
 )
 
-BootWorkload = Callable[..., Run]
-
 CPUS = (1, 2, 4)
 CLOCKS = ("virtual", "real")
 MS = 1_000_000
 TIMESLICE = {-20: 800, -1: 420, 0: 100, 19: 5}
-
-
-@pytest.fixture
-def run_workload(boot: Callable[..., Run]) -> BootWorkload:
-    """Boots a standard workload, folded onto fewer CPUs where it has to be; the run must pass."""
-
-    def start(name: str, cpus: int, clock: str, **options: Any) -> Run:
-        workload = fold_cpus(load(name), cpus)
-        run = boot(workload=workload, cpus=cpus, clock=clock, timeout=300, quiet=60, **options)
-        assert run.outcome == "pass", run.verdict
-        return run
-
-    return start
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -213,13 +198,6 @@ def test_the_self_tests_pass_under_the_policy(
     counts = [event.number("yld_act_empty") for event in run.trace.of("schedstat")]
     assert len(counts) == cpus
     assert all(counts)
-
-
-@pytest.mark.parametrize("name", ["W4", "W5", "W5-all", "W7", "W8", "mixed"])
-def test_every_decision_is_the_models(run_workload: BootWorkload, name: str) -> None:
-    """The other standard workloads, for what their replay finds."""
-    trace = run_workload(name, 4, "virtual").trace
-    assert len(list(trace.of("schedule"))) > 20
 
 
 def test_locks_are_taken_in_order(run_workload: BootWorkload) -> None:

@@ -8,6 +8,7 @@ OPENING: tuple[EventType, ...] = (
         "first line of every log: who speaks, and how this run was configured",
         "proto:u build:b policy:s cpus:u hz:u clock:s seed:u",
     ),
+    EventType("quiet", "nothing but the frame of the run is logged (loglevel=0): no decisions"),
     EventType("cpus_found", "where the number of CPUs was learnt from", "source:s count:u"),
     EventType("timer", "the calibrated clocks", "tsc_khz:u lapic_khz:u count:u"),
     EventType("cpu_online", "this CPU is up", "apic:u"),
