@@ -48,6 +48,8 @@ class Plan:
     workers: int = 1
     checked: bool = True
     to_the_end: bool = False
+    most_boots: int | None = None
+    """Boots of a mutant at most, the cheapest that reach it."""
     until: float = float("inf")
     folder: Path = FOLDER
 
@@ -109,7 +111,7 @@ def campaign(
         elif not numbers:
             yield Outcome(mutant, Status.NOT_REACHED)
         else:
-            boots = tuple(_boot(mutant, runs[n]) for n in numbers)
+            boots = tuple(_boot(mutant, runs[n]) for n in numbers[: plan.most_boots])
             jobs.append(
                 Job(
                     tree.path, mutant, boots, plan.checked, plan.to_the_end, plan.until, plan.folder

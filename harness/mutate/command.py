@@ -61,6 +61,12 @@ def mutate(
     budget: Annotated[
         float, typer.Option(metavar="MIN", help="Minutes after which no boot starts.")
     ] = 60.0,
+    most_boots: Annotated[
+        int | None,
+        typer.Option(
+            "--boots", metavar="N", help="At most N boots of a mutant, the cheapest that reach it."
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", "-j", metavar="N", help="Mutants at the same time.")
     ] = os.cpu_count() or 1,
@@ -87,7 +93,7 @@ def mutate(
     decided in time, or a boot fails without any change; 2 bad usage; 3 the guest does not build or
     no boot passes; 130 Ctrl-C.
     """
-    plan = Plan(workers, not unchecked, full, time.monotonic() + 60 * budget)
+    plan = Plan(workers, not unchecked, full, most_boots, time.monotonic() + 60 * budget)
     outcomes: list[Outcome] = []
     complete, stopped = True, False
     try:
