@@ -13,6 +13,7 @@
 .extern test_ipi
 .extern test_lapic
 .extern test_lock
+.extern test_lock_drop
 .extern test_switch
 .extern test_timer
 
@@ -50,6 +51,8 @@ selftest_table:
     SELFTEST lock
     SELFTEST switch
 selftest_table_end:
+    # Only by its name: it needs a policy, and takes its time.
+    SELFTEST lock_drop
 END selftest_table
 .equ SELFTEST_COUNT, (selftest_table_end - selftest_table) / selftest.size
 
