@@ -1,4 +1,4 @@
-"""The boots among which a campaign chooses, cheapest first among those that reach a change."""
+"""The boots among which a campaign chooses those that reach a change."""
 
 from __future__ import annotations
 

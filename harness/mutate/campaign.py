@@ -16,6 +16,9 @@ from harness.mutate.mutant import Mutant
 from harness.mutate.tree import FOLDER, Tree
 from harness.mutate.trial import HANDLER, Boot, Job, Status, boot_from_json, limit
 
+_START_SECONDS = 0.5
+"""What a boot costs however short it is, the judge's time included."""
+
 
 class CampaignError(Exception):
     """A campaign that makes no sense: the guest fails without any change."""
@@ -49,7 +52,7 @@ class Plan:
     checked: bool = True
     to_the_end: bool = False
     most_boots: int | None = None
-    """Boots of a mutant at most, the cheapest that reach it."""
+    """Boots of a mutant at most, the most promising that reach it."""
     until: float = float("inf")
     folder: Path = FOLDER
 
@@ -74,24 +77,29 @@ def observe(
             progress.say(f"left out: {words}")
     if not runs:
         raise CampaignError("no boot passes without any change")
-    # Self-tests last: what they notice has no name.
-    return sorted(runs, key=lambda run: (run.scenario.workload is None, run.cpu_seconds))
+    return sorted(runs, key=lambda run: run.cpu_seconds)
 
 
 def reaching(mutant: Mutant, runs: Sequence[BootLines], code: Mapping[str, set[int]]) -> list[int]:
-    """Which runs execute a line that the mutant changes; all, if it changes no code but data.
-
-    ``code`` has the lines with code of each file.
-    """
+    """Which runs execute a line that the mutant changes, the most promising first; all, if it
+    changes no code but data. ``code`` has the lines with code of each file."""
     changed = [(e.file, line) for e in mutant.edits for line in e.lines]
     coded = [(file, line) for file, line in changed if line in code.get(file, ())]
     if not coded:
         return list(range(len(runs)))
-    return [
+    reached = (
         number
         for number, run in enumerate(runs)
         if any(line in run.lines.get(file, ()) for file, line in coded)
-    ]
+    )
+    return sorted(reached, key=lambda number: _merit(mutant, runs[number]), reverse=True)
+
+
+def _merit(mutant: Mutant, run: BootLines) -> tuple[bool, float]:
+    """How much a boot promises: it goes through much of the changed sources, and costs little.
+    Self-tests come last: what they notice has no name."""
+    lines = sum(len(run.lines.get(file, ())) for file in mutant.files)
+    return run.scenario.workload is not None, lines**2 / (run.cpu_seconds + _START_SECONDS)
 
 
 def campaign(

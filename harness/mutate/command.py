@@ -64,7 +64,7 @@ def mutate(
     most_boots: Annotated[
         int | None,
         typer.Option(
-            "--boots", metavar="N", help="At most N boots of a mutant, the cheapest that reach it."
+            "--boots", metavar="N", help="At most N boots of a mutant, the most promising."
         ),
     ] = None,
     workers: Annotated[
