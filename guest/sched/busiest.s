@@ -17,8 +17,8 @@
 # One search of a domain, on the stack of find_busiest_group.
 STRUCT search
     FIELD search, sd, 8
-    FIELD search, this_cpu, 8
-    FIELD search, idle, 8               # SCHED_IDLE, NOT_IDLE or NEWLY_IDLE
+    FIELD search, this_cpu, 4
+    FIELD search, idle, 4               # SCHED_IDLE, NOT_IDLE or NEWLY_IDLE
     FIELD search, imbalance, 8          # where the caller wants it
     FIELD search, total_load, 8
     FIELD search, total_power, 8
@@ -54,11 +54,9 @@ find_busiest_group:
     push r15
     sub rsp, search.size
     mov r15, rsp
-    mov esi, esi
-    mov edx, edx
     mov qword ptr [r15 + search.sd], rdi
-    mov qword ptr [r15 + search.this_cpu], rsi
-    mov qword ptr [r15 + search.idle], rdx
+    mov dword ptr [r15 + search.this_cpu], esi
+    mov dword ptr [r15 + search.idle], edx
     mov qword ptr [r15 + search.imbalance], rcx
     call search_groups
     call search_imbalance
@@ -101,16 +99,14 @@ search_groups:
     mov qword ptr [r15 + search.total_load], rax
     mov qword ptr [r15 + search.total_power], rax
     mov qword ptr [r15 + search.max_load], rax
-    mov qword ptr [r15 + search.this_load], rax
     mov qword ptr [r15 + search.busiest], rax
     mov rax, qword ptr [r15 + search.sd]
     mov r12, qword ptr [rax + sched_domain.groups]
 .group:
     mov r13, qword ptr [r12 + sched_group.cpumask]
-    mov rcx, qword ptr [r15 + search.this_cpu]
-    xor ebx, ebx
+    mov ecx, dword ptr [r15 + search.this_cpu]
     bt r13, rcx
-    setc bl                             # our own group
+    sbb ebx, ebx                        # not 0: our own group, the first
     xor r14d, r14d
 .cpu:
     bsf rdi, r13
@@ -152,8 +148,8 @@ search_groups:
 END search_groups
 
 # search_imbalance(r15 = search, groups summed up) -> rax = tasks to move so that neither side
-# crosses the average, 0 if it is not worth it. In it r8 = busiest group's load, r9 = ours,
-# r10 = its power, r11 = ours.
+# crosses the average, 0 if it is not worth it. In it rdi = busiest group's load, rsi = ours,
+# r8 = its power, r9 = ours.
 #   clobbers: caller-saved
 #   locks: none needed
 #   irq: off
@@ -163,39 +159,39 @@ search_imbalance:
     mov rax, qword ptr [r15 + search.busiest]
     test rax, rax
     jz .none
-    mov r10, qword ptr [rax + sched_group.cpu_power]
+    mov r8, qword ptr [rax + sched_group.cpu_power]
     mov rax, qword ptr [r15 + search.this]
-    mov r11, qword ptr [rax + sched_group.cpu_power]
-    mov r8, qword ptr [r15 + search.max_load]
-    mov r9, qword ptr [r15 + search.this_load]
-    cmp r9, r8
+    mov r9, qword ptr [rax + sched_group.cpu_power]
+    mov rdi, qword ptr [r15 + search.max_load]
+    mov rsi, qword ptr [r15 + search.this_load]
+    cmp rsi, rdi
     jae .none
     mov rax, qword ptr [r15 + search.total_load]
     shl rax, SCALE_SHIFT
     xor edx, edx
     div qword ptr [r15 + search.total_power]    # the average
-    cmp r9, rax
+    cmp rsi, rax
     jae .none
-    imul rcx, r8, 100
+    imul rcx, rdi, 100
     mov rdx, qword ptr [r15 + search.sd]
     mov rdx, qword ptr [rdx + sched_domain.imbalance_pct]
-    imul rdx, r9
+    imul rdx, rsi
     cmp rcx, rdx
     jbe .none
-    mov rcx, r8
+    mov rcx, rdi
     sub rcx, rax                        # above the average, there
-    sub rax, r9                         # below it, here
+    sub rax, rsi                         # below it, here
     FIXED 7
     jc .products
     # Two minima, of the loads and of the powers: defect L07. Corrected: the lesser product.
     MINIMUM rax, rcx
-    mov rcx, r10
-    MINIMUM rcx, r11
+    mov rcx, r8
+    MINIMUM rcx, r9
     imul rax, rcx
     jmp .scale
 .products:
-    imul rcx, r10
-    imul rax, r11
+    imul rcx, r8
+    imul rax, r9
     MINIMUM rax, rcx
 .scale:
     shr rax, SCALE_SHIFT
@@ -205,8 +201,8 @@ search_imbalance:
     shr rax, SCALE_SHIFT
     jmp .out
 .small:
-    mov rax, r8
-    sub rax, r9
+    mov rax, rdi
+    sub rax, rsi
     cmp rax, 2 * SCHED_LOAD_SCALE
     jae .one
     call search_gains_power
@@ -222,56 +218,54 @@ search_imbalance:
     ret
 END search_imbalance
 
-# search_gains_power(r8, r9 = loads, r10, r11 = powers, of the busiest group and of ours) -> eax = 1
-# if moving one task uses an eighth of a CPU more.
-#   clobbers: caller-saved
+# search_gains_power(rdi = the busiest group's load, rsi = ours, r8 = its power, r9 = ours)
+# -> eax = 1 if moving one task uses an eighth of a CPU more.
+#   clobbers: rcx, rdx, rdi, r10, r11
 #   locks: none needed
 #   irq: any
-PRIVATE search_gains_power
+PUBLIC search_gains_power
 search_gains_power:
-    mov edi, SCHED_LOAD_SCALE
-    mov rsi, r8
-    MINIMUM rsi, rdi
-    imul rsi, r10
-    mov rcx, r9
-    MINIMUM rcx, rdi
-    imul rcx, r11
-    add rsi, rcx
-    shr rsi, SCALE_SHIFT                # power in use now
+    mov r10d, SCHED_LOAD_SCALE
+    mov rax, rdi
+    MINIMUM rax, r10
+    imul rax, r8
+    mov r11, rsi
+    MINIMUM r11, r10
+    imul r11, r9
+    add r11, rax
+    shr r11, SCALE_SHIFT                # power in use now
 
     mov eax, SCALE_SQUARED
     xor edx, edx
-    div r10                             # load removed there
-    xor ecx, ecx
-    sub r8, rax
-    cmovbe r8, rcx
-    MINIMUM r8, rdi
-    imul r8, r10
-    mov ecx, SCALE_SQUARED
+    div r8                              # load removed there
+    xor edx, edx
+    mov rcx, rdi
+    sub rcx, rax
+    cmovb rcx, rdx
+    MINIMUM rcx, r10
+    imul rcx, r8
     # Load added here: that of one task, or all that there is. The original compares it with the
     # load that there is without regard to the power of that group: defect L07. Corrected: it is
     # converted from one power to the other.
-    mov rax, qword ptr [r15 + search.max_load]
     FIXED 7
-    jnc .added
-    imul rax, r10
-    MINIMUM rax, rcx
-    mov rcx, rax
-.added:
-    xchg rax, rcx
-    xor edx, edx
-    div r11
-    FIXED 7
-    jc .capped
-    MINIMUM rax, rcx
-.capped:
-    add rax, r9
+    jc .convert
+    mov eax, SCALE_SQUARED
+    div r9
     MINIMUM rax, rdi
-    imul rax, r11
-    add rax, r8
+    jmp .added
+.convert:
+    imul rdi, r8
+    mov eax, SCALE_SQUARED
+    MINIMUM rax, rdi
+    div r9
+.added:
+    add rax, rsi
+    MINIMUM rax, r10
+    imul rax, r9
+    add rax, rcx
     shr rax, SCALE_SHIFT                # power in use then
-    add rsi, SCHED_LOAD_SCALE / 8
-    cmp rax, rsi
+    add r11, SCHED_LOAD_SCALE / 8
+    cmp rax, r11
     setae al
     movzx eax, al
     ret
@@ -318,7 +312,7 @@ END find_busiest_queue
 
 # read_load(edi = CPU) -> rdi = its cpu_load, rsi = its nr_running, as source_load and target_load
 # take them. Each is read once and logged, unless both are 0.
-#   clobbers: rax, rcx, rdx
+#   clobbers: rax, rcx, rdx, rdi, rsi
 #   locks: none needed
 #   irq: off
 PUBLIC read_load

@@ -33,8 +33,8 @@ STRUCT move
     FIELD move, src, 8
     FIELD move, max, 8
     FIELD move, sd, 8
-    FIELD move, type, 8                 # SCHED_IDLE, NOT_IDLE or NEWLY_IDLE
-    FIELD move, idle, 8                 # the destination and its siblings idle
+    FIELD move, type, 4                 # SCHED_IDLE, NOT_IDLE or NEWLY_IDLE
+    FIELD move, idle, 4                 # the destination and its siblings idle
     FIELD move, src_tick, 8
     FIELD move, dst_tick, 8
     FIELD move, pulled, 8
@@ -133,12 +133,11 @@ END move_tasks
 PRIVATE move_begin
 move_begin:
     FRAME
-    mov r8d, r8d
     mov qword ptr [r15 + move.dst], rdi
     mov qword ptr [r15 + move.src], rsi
     mov qword ptr [r15 + move.max], rdx
     mov qword ptr [r15 + move.sd], rcx
-    mov qword ptr [r15 + move.type], r8
+    mov dword ptr [r15 + move.type], r8d
     xor eax, eax
     mov qword ptr [r15 + move.pulled], rax
     mov qword ptr [r15 + move.skipped + SKIP_AFFINITY * 8], rax
@@ -149,7 +148,7 @@ move_begin:
     mov qword ptr [r15 + move.dst_tick], rax
     mov edi, dword ptr [rdi + runqueue.cpu]
     call cpu_and_siblings_are_idle
-    mov qword ptr [r15 + move.idle], rax
+    mov dword ptr [r15 + move.idle], eax
     mov rdi, qword ptr [r15 + move.src]
     mov rdi, qword ptr [rdi + runqueue.cpu]
     mov rsi, qword ptr [r15 + move.dst]
@@ -158,7 +157,7 @@ move_begin:
     mov rdx, qword ptr [rcx + sched_domain.level]
     mov rcx, qword ptr [rcx + sched_domain.nr_balance_failed]
     mov r8, qword ptr [r15 + move.max]
-    mov r9, qword ptr [r15 + move.type]
+    mov r9d, dword ptr [r15 + move.type]
     mov r10, qword ptr [r15 + move.src_tick]
     mov r11, qword ptr [r15 + move.dst_tick]
     EVENT_AT 1, move, rdi, rsi, rdx, r8, r9, rax, rcx, r10, r11, gs:[percpu.op_jiffies]
@@ -190,13 +189,11 @@ move_consider:
     ret
 .pull:
     inc qword ptr [r15 + move.pulled]
-    mov rax, qword ptr [r15 + move.type]
+    mov eax, dword ptr [r15 + move.type]
     shl eax, 4                          # gained and lost
     mov rdx, qword ptr [r15 + move.dst]
     inc qword ptr [rdx + rax + runqueue.pt]
-    mov rsi, qword ptr [r15 + move.src]
-    inc qword ptr [rsi + rax + runqueue.pt + 8]
-    mov rdi, rbx
+    inc qword ptr [rsi + rax + runqueue.pt + 8]     # rsi is src, and rdi the task, still
     mov ecx, dword ptr [r15 + move.expired]
     mov r8, qword ptr [r15 + move.src_tick]
     mov r9, qword ptr [r15 + move.dst_tick]
@@ -265,9 +262,8 @@ pull_task:
     mov rsi, qword ptr [r13 + runqueue.active]
     test r14d, r14d
     cmovnz rsi, qword ptr [r13 + runqueue.expired]
-    mov rdi, rbx
     mov rdx, gs:[percpu.op_jiffies]
-    call enqueue_task_at
+    call enqueue_task_at                # rdi is the task all along
     test r14d, r14d
     jz .preempt
     # The destination's record of expiries does not learn of the task: defect L08. Corrected: as if
@@ -284,7 +280,6 @@ pull_task:
     cmp rax, qword ptr [r13 + runqueue.idle]
     jne .done
 .preempt:
-    mov rdi, rbx
     mov rsi, r13
     call preempt_curr
 .done:

@@ -300,13 +300,10 @@ recalc_task_prio:
     FRAME
     sub rsi, qword ptr [rdi + task.timestamp]
     NO_NEGATIVE_TIME rsi, rax
-    test rsi, rsi
-    jz .set
     mov rax, qword ptr [rip + sched_constants + sched_constants.ns_max_sleep_avg]
     cmp rsi, rax
     cmova rsi, rax
     call credit_sleep
-.set:
     call effective_prio
     mov dword ptr [rdi + task.prio], eax
     UNFRAME
