@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.model.constants import MAX_PRIO, NS_PER_SECOND
+from harness.model.fixes import ALL_FIXES, NO_FIXES, Fix, Fixes
 from tests.functions.guest import Guest
 
 HERTZ = (1000, 100, 250)
@@ -33,6 +34,12 @@ sleep_avgs = (
 )
 times = st.integers(0, 3) | st.integers(0, 1 << 40)
 """Jiffies or nanoseconds: zero has a meaning of its own in places."""
+
+
+def corrections(*fixes: Fix) -> st.SearchStrategy[Fixes]:
+    """None, one of these, or all but these: for a function that has them."""
+    alone = [frozenset({fix}) for fix in fixes]
+    return st.sampled_from([NO_FIXES, *alone, ALL_FIXES - frozenset(fixes)])
 
 
 @dataclass(frozen=True)

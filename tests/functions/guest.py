@@ -10,6 +10,7 @@ from unicorn import UC_HOOK_CODE
 from unicorn import x86_const as x86
 
 from harness.model.constants import Constants
+from harness.model.fixes import NO_FIXES, Fixes
 from harness.toolchain.image import Image
 from harness.trace.vocabulary import VOCABULARY
 from tests.functions.machine import PAGE, PROTECTION, CallError, Layout, Machine
@@ -51,6 +52,7 @@ class Guest(Machine):
         self._panic = self.addresses["panic"]
         self.patch(self._panic, HALT)
         self._catch_events(self.addresses["trace_emit"])
+        self.patch(self.addresses["ipi_send"], RET)
         self.set_word("param_loglevel", 0)
         self._configured = (0, 0)
 
@@ -75,18 +77,24 @@ class Guest(Machine):
         finally:
             self.set_word("param_loglevel", 0)
 
-    def configure(self, hz: int, cpus: int) -> Constants:
-        """Makes it a machine of that clock and size; returns the model's constants for it."""
+    def configure(self, hz: int, cpus: int, fixes: Fixes = NO_FIXES) -> Constants:
+        """Makes it a machine of that clock and size and with those corrections; returns the model's
+        constants for it.
+        """
+        self.set_word("param_fix", sum(1 << fix for fix in fixes))
         if self._configured != (hz, cpus):
             self.set_word("param_hz", hz)
             self.set_word("cpu_count", cpus)
             self.call("sched_constants_init")
             self._configured = (hz, cpus)
-        return Constants(hz)
+        return Constants(hz, fixes)
 
-    def enter(self, runqueue: int, current: int) -> None:
-        """Makes this CPU the one of that run queue, with a task running on it."""
+    def enter(self, runqueue: int, current: int, cpu: int = 0, jiffies: int = 0) -> None:
+        """Makes this CPU the one of that run queue, with a task running on it and in an operation
+        that has read the jiffies.
+        """
         values = {"self": PERCPU, "runqueue": runqueue, "curr": current}
+        values |= {"cpu": cpu, "op_jiffies": jiffies}
         self.write(PERCPU, Layout.of(self.image, "percpu").pack(values))
 
     def read_constants(self) -> dict[str, int]:

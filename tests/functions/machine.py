@@ -180,6 +180,10 @@ class Machine:
     def _where(self) -> str:
         return str(self.image.locate(self._uc.reg_read(x86.UC_X86_REG_RIP)))
 
+    def register(self, name: str) -> int:
+        """What the last call left in a register."""
+        return int(self._uc.reg_read(REGISTERS[name]))
+
     def clobbered(self, *arguments: int) -> set[str]:
         """Registers that the last call, which had these arguments, left with another value."""
         given = zip(ARGUMENTS, arguments, strict=False)

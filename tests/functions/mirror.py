@@ -170,4 +170,6 @@ def task_values(p: Task) -> dict[str, int]:
 def runqueue_values(rq: Runqueue) -> dict[str, int]:
     """Fields of a run queue, under the guest's names; neither its pointers nor its arrays."""
     values = {name: int(getattr(rq, name)) for name in PLAIN_RUNQUEUE_FIELDS}
-    return values | {name: int(getattr(rq.stats, name)) for name in STATS_FIELDS}
+    values |= {name: int(getattr(rq.stats, name)) for name in STATS_FIELDS}
+    moved = (count for pt in rq.stats.pt for count in (pt.pt_gained, pt.pt_lost))
+    return values | {"pt": sum(count << 64 * n for n, count in enumerate(moved))}

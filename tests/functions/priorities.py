@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from harness.model import prio
 from harness.model.arith import s64, u64
 from harness.model.constants import NS_PER_SECOND, Constants
+from harness.model.fixes import Fix, Fixes
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, idle_task
 from tests.functions.agreement import (
     HERTZ,
     agrees,
+    corrections,
     cpus,
     hertz,
     prios,
@@ -153,9 +155,9 @@ def starving(
 
 
 @agrees("recalc_task_prio", "credit_sleep", "effective_prio", "interactive_sleep", "bonus_left",
-        given=st.tuples(tasks, sleeps, hertz))  # fmt: skip
-def credited_sleep(guest: Guest, p: Task, slept: int, hz: int) -> None:
-    k = guest.configure(hz, 1)
+        given=st.tuples(tasks, sleeps, hertz, corrections(Fix.L06)))  # fmt: skip
+def credited_sleep(guest: Guest, p: Task, slept: int, hz: int, fixes: Fixes) -> None:
+    k = guest.configure(hz, 1, fixes)
     for exactly in (slept, prio.interactive_sleep(p, k) + slept % 3 - 1):
         mirror = Mirror(guest)
         now = u64(p.timestamp + exactly)
