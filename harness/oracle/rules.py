@@ -1,8 +1,8 @@
 """Named rules about events that hold for every sound log, whatever the scheduler.
 
 H rules are about the hardware below it; K and P rules, by the names of the fact sheet's part C,
-about its locks and about what must happen in time. What a scheduler decides is judged by replay
-(`harness.oracle.replay`).
+about its locks and about what must happen in time; C and T rules about its totals. What a scheduler
+decides is judged by replay (`harness.oracle.replay`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from harness.oracle import statistics
 from harness.oracle.interrupts import arrives_in_time, sent_as_decided
 from harness.oracle.liveness import nobody_starves, ticks_keep_coming
 from harness.oracle.locks import ascending_order, released_by_holder
@@ -102,4 +103,13 @@ RULES: tuple[Rule, ...] = (
     Rule("P8 an interrupt to reschedule arrives before the second tick", arrives_in_time),
     Rule("P9 a normal task waits no longer than a turn of the arrays", nobody_starves),
     Rule("P15 every CPU's ticks keep coming", ticks_keep_coming),
+    Rule("C5 what balancing moves, one CPU gains and another loses", statistics.moves_conserved),
+    Rule("T0 totals are the sums of what happened", statistics.printed_as_logged),
+    Rule("T1 a pass of schedule() swaps, does not, or idles", statistics.passes_of_schedule),
+    Rule("T2 an attempt at balancing ends in one way", statistics.attempts_at_balancing),
+    Rule("T3 a yield finds arrays empty at most once", statistics.yields),
+    Rule("T4 wake-ups that move are placed, those placed are tried", statistics.wake_ups),
+    Rule("T5 a tick is a task's or the idle task's", statistics.ticks_accounted),
+    Rule("T6 no more comes by balancing than was asked for", statistics.tasks_gained),
+    Rule("T7 balancing is attempted no more often than due", statistics.attempts_bounded),
 )
