@@ -97,9 +97,9 @@ class Bench:
     def __init__(self, guest: Guest, scene: Scene, fixes: Fixes) -> None:
         self.guest, self.scene = guest, scene
         k = guest.configure(1000, CPUS, fixes)
-        self.rqs = [Runqueue(cpu, k, idle_task(cpu, pid=10 + cpu)) for cpu in range(CPUS)]
+        self.rqs = [Runqueue(cpu, k, idle_task(cpu, pid=40 + cpu)) for cpu in range(CPUS)]
         self.src, self.dst, self.beside = self.rqs
-        self.mirror = Mirror(guest, CPUS, 16)
+        self.mirror = Mirror(guest, CPUS, 48)
         self.tasks = [self._task(n, mover) for n, mover in enumerate(scene.movers)]
         self._set_up()
         self._copy()
@@ -117,10 +117,10 @@ class Bench:
         if 0 <= scene.running < len(self.tasks):
             self.src.curr = self.tasks[scene.running]
         if scene.dst_prio != NOBODY:
-            self.dst.curr = Task(8, cpu=DST, prio=scene.dst_prio)
+            self.dst.curr = Task(38, cpu=DST, prio=scene.dst_prio)
         self.dst.curr.need_resched = scene.asked
         if not scene.beside_idles:
-            self.beside.curr = Task(9, cpu=BESIDE)
+            self.beside.curr = Task(39, cpu=BESIDE)
         self.dst.expired_timestamp = scene.expired_since
         self.dst.best_expired_prio = scene.best_expired
         self.sd = Domain(CPU, 0b111, (), nr_balance_failed=scene.failed)

@@ -8,9 +8,13 @@ import pytest
 
 from harness.model import bitmap
 from harness.model.arith import s64
-from harness.model.constants import MAX_PRIO, nice_to_prio
+from harness.model.constants import MAX_PRIO, IdleType, nice_to_prio
+from harness.model.fixes import NO_FIXES
+from harness.model.load import LoadRead
 from harness.model.task import Task
+from tests.functions import busiest, moves
 from tests.functions.guest import Guest
+from tests.functions.machine import Layout
 from tests.functions.mirror import Mirror
 from tests.functions.searches import put_map
 from tests.model.build import VECTORS, K, with_bonus
@@ -59,6 +63,56 @@ def test_cpu_load_vectors(guest: Guest, vector: dict[str, Any]) -> None:
     for count in vector["nr_running"]:
         loads.append(guest.call("decayed_load", loads[-1], count))
     assert loads == vector["cpu_load"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["find_busiest"])
+def test_find_busiest_vectors(guest: Guest, vector: dict[str, Any]) -> None:
+    groups = tuple(
+        (group["cpu_power"], tuple(LoadRead(**load) for load in group["cpus"]))
+        for group in vector["groups"]
+    )
+    shape = busiest.Shape(groups, vector["this_group"], vector["imbalance_pct"])
+    guest.configure(VECTORS["HZ"], 1)
+    bench = busiest.Bench(guest, shape.domain(), shape.loads())
+    own = bench.sd.groups[0].cpumask.bit_length() - 1
+    group, imbalance = bench.group(own, IdleType[vector["idle"]])
+    assert imbalance == vector["imbalance"]
+    if group is None:
+        assert vector["busiest_group"] is None
+    else:
+        number = (bench.sd.groups.index(group) + shape.own) % len(groups)
+        assert (number, bench.queue(group)) == (vector["busiest_group"], vector["busiest_cpu"])
+
+
+def scene_of(vector: dict[str, Any]) -> moves.Scene:
+    tasks = vector["tasks_in_enqueue_order"]
+    movers = [
+        moves.Mover(
+            p["prio"], 120, p["array"] == "expired", p["allowed_on_dst"], p["ns_since_last_ran"]
+        )
+        for p in tasks
+    ]
+    running = next((n for n, p in enumerate(tasks) if p["is_curr"]), moves.NOBODY)
+    idle = vector["dst_curr_is_idle"]
+    return moves.Scene(
+        movers=movers, running=running, dst_prio=moves.NOBODY if idle else vector["dst_curr_prio"],
+        beside_idles=True, shared=False, asked=False, failed=vector["nr_balance_failed"],
+        limit=vector["max_nr_move"], type=IdleType.NOT_IDLE, pushes=False, expired_since=0,
+        best_expired=MAX_PRIO, jiffies=1)  # fmt: skip
+
+
+@pytest.mark.parametrize("vector", VECTORS["move_tasks"])
+def test_move_tasks_vectors(guest: Guest, vector: dict[str, Any]) -> None:
+    bench = moves.Bench(guest, scene_of(vector), NO_FIXES)
+    layout = Layout.of(guest.image, "sched_domain")
+    guest.store(layout, bench.domain, "cache_nice_tries", vector["cache_nice_tries"])
+    guest.store(layout, bench.domain, "cache_hot_time", vector["cache_hot_time_ns"])
+    with guest.logging():
+        moved, _ = bench.move()
+    pulled = [event.arguments[0] for event in guest.events if event.name == "pull"]
+    assert (moved, pulled) == (len(pulled), vector["pulled_in_order"])
+    current = guest.load(guest.task, bench.mirror.task(bench.dst.curr), "need_resched")
+    assert current["need_resched"] == vector["resched_dst"]
 
 
 @pytest.mark.parametrize("offset", [0, 1, 62, 63, 64, 65, 99, 100, 127, 128, 129, 139, 140])
