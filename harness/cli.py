@@ -27,6 +27,7 @@ from harness.boot import (
     model_shape,
     workload_module,
 )
+from harness.compare import compare_command
 from harness.coverage.command import coverage
 from harness.explore.command import explore_command
 from harness.machine import Clock, ConfigError, Ending, MachineConfig, Topology
@@ -69,6 +70,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+app.command("compare")(compare_command)
 app.command()(coverage)
 app.command()(mutate)
 
