@@ -1,12 +1,12 @@
 """Statistics: the counters of schedstat version 10 and sched_info (fact sheet A18).
 
-Field order is print order: `/proc/schedstat` is these dataclasses written one after another, in the
-order of the kernel's code, which is not the order its documentation gives (D1, L15).
+Field order is that in which the kernel's code prints `/proc/schedstat`, which is not the order that
+its documentation gives (D1, L15).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,6 @@ from harness.model.constants import IdleType
 if TYPE_CHECKING:
     from harness.model.runqueue import Runqueue
     from harness.model.task import Task
-
-VERSION = 10
-MASK_CHUNK_BITS = 32
 
 
 @dataclass(slots=True)
@@ -116,111 +113,6 @@ def sched_info_switch(rq: Runqueue, prev: Task, next: Task, jiffies: int) -> Non
         rq.stats.pcnt += 1
 
 
-@dataclass(frozen=True)
-class DomainLine:
-    span: int
-    stats: DomainStats
-
-
-@dataclass(frozen=True)
-class CpuLine:
-    cpu: int
-    stats: RunqueueStats
-    domains: tuple[DomainLine, ...] = ()
-
-
-@dataclass(frozen=True)
-class Schedstat:
-    """One reading of `/proc/schedstat`."""
-
-    timestamp: int
-    """Jiffies."""
-    cpus: tuple[CpuLine, ...]
-
-
-def snapshot(rqs: Sequence[Runqueue], jiffies: int) -> Schedstat:
-    """The present counters of some run queues (shared with them, not copied)."""
-    return Schedstat(
-        jiffies,
-        tuple(
-            CpuLine(rq.cpu, rq.stats, tuple(DomainLine(sd.span, sd.stats) for sd in rq.domains))
-            for rq in rqs
-        ),
-    )
-
-
-def format_schedstat(stat: Schedstat, nr_cpus: int) -> str:
-    """Text of `/proc/schedstat`, version 10 (fact sheet A18). `nr_cpus` sets the width of masks."""
-    lines = [f"version {VERSION}", f"timestamp {stat.timestamp}"]
-    for line in stat.cpus:
-        lines.append(_join(f"cpu{line.cpu}", numbers(line.stats)))
-        for level, domain in enumerate(line.domains):
-            head = f"domain{level} {format_mask(domain.span, nr_cpus)}"
-            lines.append(_join(head, numbers(domain.stats)))
-    return "\n".join(lines) + "\n"
-
-
-def format_mask(mask: int, nr_cpus: int) -> str:
-    """CPU mask as the kernel prints it: hexadecimal, zero-filled, a comma every 32 CPUs."""
-    chunks = []
-    for low in reversed(range(0, nr_cpus, MASK_CHUNK_BITS)):
-        bits = min(nr_cpus - low, MASK_CHUNK_BITS)
-        chunks.append(f"{mask >> low & (1 << bits) - 1:0{-(-bits // 4)}x}")
-    return ",".join(chunks)
-
-
-def parse_schedstat(text: str) -> Schedstat:
-    """Read `/proc/schedstat`. Raises ValueError with the line number for any other format."""
-    timestamp: int | None = None
-    cpus: list[tuple[int, RunqueueStats, list[DomainLine]]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        head, *words = line.split() or [""]
-        try:
-            if number == 1:
-                if [head, *words] != ["version", str(VERSION)]:
-                    raise ValueError(f"expected 'version {VERSION}'")
-            elif number == 2:
-                timestamp = _timestamp(head, words)
-            elif head.startswith("cpu"):
-                cpus.append((int(head[3:]), _runqueue_stats(words), []))
-            elif head.startswith("domain") and cpus:
-                span = int("".join(words[:1]).replace(",", ""), 16)
-                if int(head[6:]) != len(cpus[-1][2]):
-                    raise ValueError("domains of a CPU are numbered from 0")
-                cpus[-1][2].append(DomainLine(span, _domain_stats(words[1:])))
-            else:
-                raise ValueError("neither a cpu line nor a domain line after one")
-        except ValueError as error:
-            raise ValueError(f"schedstat line {number}: {error}: {line!r}") from None
-    if timestamp is None:
-        raise ValueError("schedstat: no timestamp line")
-    return Schedstat(timestamp, tuple(CpuLine(c, s, tuple(d)) for c, s, d in cpus))
-
-
-def _timestamp(head: str, words: list[str]) -> int:
-    if head != "timestamp" or len(words) != 1:
-        raise ValueError("expected 'timestamp <jiffies>'")
-    return int(words[0])
-
-
-def _runqueue_stats(words: list[str]) -> RunqueueStats:
-    plain = _take(words, 22 + 6)
-    pulls = [PullStats(*plain[at : at + 2]) for at in range(22, 28, 2)]
-    return RunqueueStats(*plain[:22], pt=pulls)
-
-
-def _domain_stats(words: list[str]) -> DomainStats:
-    plain = _take(words, 15 + 4)
-    balance = [BalanceStats(*plain[at : at + 5]) for at in range(0, 15, 5)]
-    return DomainStats(balance, *plain[15:])
-
-
-def _take(words: list[str], count: int) -> list[int]:
-    if len(words) != count:
-        raise ValueError(f"{len(words)} numbers where {count} belong")
-    return [int(word) for word in words]
-
-
 def numbers(stats: RunqueueStats | DomainStats) -> Iterator[int]:
     """All counters, in the order of the kernel's code."""
     for value in astuple(stats):
@@ -229,7 +121,3 @@ def numbers(stats: RunqueueStats | DomainStats) -> Iterator[int]:
         else:
             for part in value:
                 yield from part
-
-
-def _join(head: str, numbers: Iterator[int]) -> str:
-    return " ".join([head, *map(str, numbers)])
