@@ -200,7 +200,8 @@ class World:
             "slot": 1,
             "state": State.RUNNING if actor.running else State.INTERRUPTIBLE,
             "cpu": actor.cpu,
-            "rsp": saved,
+            # While a task runs nothing useful is there, and whoever goes by it must be found out.
+            "rsp": 0 if self.smp.field(actor.cpu, "curr") == at else saved,
             "stack": stack,
             "prio": prio,
             "static_prio": max(prio, 100),

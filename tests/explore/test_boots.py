@@ -1,0 +1,68 @@
+"""Tiers plugin, points and stress: replay to the byte, and planted races."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.explore.boots import Subject, boot_once
+from harness.explore.plugin import PluginMissingError, find_plugin
+from harness.explore.seed import Engine, Seed
+
+RACE = "no-second-look"
+
+
+@pytest.fixture
+def plugin() -> None:
+    try:
+        find_plugin()
+    except PluginMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize("text", ["plugin:pct:3:50000:{}", "plugin:yield:50:0:{}"])
+def test_the_plugin_repeats_a_seed_byte_for_byte(subject: Subject, text: str) -> None:
+    first, again, other = (
+        boot_once(subject, Seed.parse(text.format(number))) for number in (5, 5, 6)
+    )
+    assert not first.broken and first.steps > 1000
+    assert (again.digest, again.steps) == (first.digest, first.steps)
+    assert other.digest != first.digest
+
+
+@pytest.mark.usefixtures("plugin")
+def test_a_plugin_that_steers_nothing_changes_nothing(subject: Subject) -> None:
+    plain = boot_once(subject, Seed.parse("points:plain:0:0:1"))
+    assert boot_once(subject, Seed.parse("plugin:plain:0:0:1")).digest == plain.digest
+
+
+@pytest.mark.parametrize("algorithm", ["yield", "delay"])
+def test_race_points_repeat_a_seed_byte_for_byte(subject: Subject, algorithm: str) -> None:
+    first, again, other = (
+        boot_once(subject, Seed.parse(f"points:{algorithm}:16:0:{number}")) for number in (5, 5, 6)
+    )
+    assert not first.broken
+    assert again.digest == first.digest
+    assert other.digest != first.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [("plugin:yield:50:0:{}", 8), ("points:delay:16:0:{}", 10), ("stress:delay:16:0:{}", 30)],
+)
+def test_a_planted_race_is_found(
+    planted: Callable[[str], Path],
+    subject: Subject,
+    text: str,
+    most: int,
+    request: pytest.FixtureRequest,
+) -> None:
+    if text.startswith(Engine.PLUGIN.value):
+        request.getfixturevalue("plugin")
+    raced = replace(subject, image=planted(RACE))
+    runs = (boot_once(raced, Seed.parse(text.format(number))) for number in range(1, most + 1))
+    assert any(run.broken for run in runs)
