@@ -55,9 +55,6 @@ NUMBER = st.integers(0, 2**64 - 1)
 DOMAINS = st.builds(DomainLine, st.integers(1, 2**70 - 1), st.tuples(*[NUMBER] * 19))
 CHAINS = st.lists(DOMAINS, max_size=3).map(tuple)
 CPUS = st.builds(CpuLine, st.integers(0, 254), st.tuples(*[NUMBER] * 28), CHAINS)
-    st.tuples(*[NUMBER] * 28),
-    st.lists(DOMAINS, max_size=3).map(tuple),
-)
 
 
 @given(st.builds(Schedstat, NUMBER, st.lists(CPUS, max_size=4).map(tuple)))
