@@ -151,7 +151,7 @@ def test_l07_groups_of_unequal_power(fixed: bool) -> None:
     sd = Domain(CPU, 0b11, (Group(0b01, 128), Group(0b10, 384)))
     reads = [LoadRead(0, 0), LoadRead(1920, 15)]
     _, imbalance = find_busiest_group(sd, 0, NOT_IDLE, reads.__getitem__, only(Fix.L07, fixed))
-    # Loads 640 there and 0 here, 480 on average: 160 * 128 against the lesser of 160 * 384, 480 * 128.
+    # Loads 640 and 0, average 480: 160 * 128, or the lesser of 160 * 384 and 480 * 128.
     assert imbalance == (3 if fixed else 1)
 
 
