@@ -232,10 +232,12 @@ hotplug_move:
     cmp rax, qword ptr [r12 + runqueue.cpu]
     jne .elsewhere
     call hotplug_log
+    push r8
+    push r9
     lea rdi, [rip + cpu_online_lock]
     call spin_unlock
-    mov r8, qword ptr [r13 + runqueue.timestamp_last_tick]
-    mov r9, qword ptr [r12 + runqueue.timestamp_last_tick]
+    pop r9
+    pop r8
     call migrate_locked
 .unlock:
     mov rdi, r13
@@ -322,8 +324,8 @@ hotplug_evade:
     ret
 END hotplug_evade
 
-# hotplug_log(rbx = task, r13 = run queue that it leaves, r12 = the one that it goes to): logs that,
-# and opens its affinity where that names no CPU that is online.
+# hotplug_log(rbx = task, r13 = run queue that it leaves, r12 = the one that it goes to) -> r8, r9 =
+# their last ticks: logs that, and opens its affinity where that names no CPU that is online.
 #   clobbers: caller-saved
 #   locks: that of the queue it leaves, and cpu_online_lock, held
 #   irq: off
