@@ -30,6 +30,9 @@ class Scenario:
     hz: int = 1000
     topology: str | None = None
     """How the CPUs share sockets and cores, as ``Topology.parse`` reads it; one socket without."""
+    machine: str = "microvm"
+    cpu_model: str | None = None
+    """As QEMU's ``-cpu`` takes it, where it is not to be QEMU's default."""
     params: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -39,6 +42,8 @@ class Scenario:
         extra += [] if self.policy == "o1" else [self.policy]
         extra += [] if self.hz == 1000 else [f"hz={self.hz}"]
         extra += [] if self.topology is None else [self.topology]
+        extra += [] if self.machine == "microvm" else [self.machine]
+        extra += [] if self.cpu_model is None else [self.cpu_model]
         extra += [f"{key}={value}" for key, value in self.params]
         stem = SELFTEST if self.workload is None else Path(self.workload).stem
         return "/".join([f"{stem}@{self.cpus}", *extra])
@@ -64,10 +69,12 @@ class Scenario:
 
         Raises ``ConfigError`` and ``WorkloadError``.
         """
+        model = () if self.cpu_model is None else ("-cpu", self.cpu_model)
         params = {} if self.workload is None else dict(WORKLOAD_PARAMS)
         return MachineConfig(
             image=image,
             cpus=self.cpus,
+            machine=self.machine,
             topology=None if self.topology is None else Topology.parse(self.topology),
             clock=Clock(self.clock),
             hz=self.hz,
@@ -77,7 +84,7 @@ class Scenario:
             params={"seed": 1, **params, "policy": self.policy, **dict(self.params)},
             code=code,
             max_log_bytes=log_mib << 20,
-            extra_args=extra_args,
+            extra_args=(*model, *extra_args),
         )
 
 
@@ -98,4 +105,19 @@ def standard(policy: str = "o1") -> tuple[Scenario, ...]:
 def extra(policy: str) -> tuple[Scenario, ...]:
     """Boots that reach what the library's workloads do not."""
     own = tuple(Scenario(str(path), load(path).cpus, policy) for path in sorted(OWN.glob("*.yaml")))
-    return own if policy != "o1" else (*own, Scenario("W4", 4, topology="2x2"))
+    return (*own, *(_O1 if policy == "o1" else ()))
+
+
+_FIXED = (("fix", "all"), ("schedstat", "1"))
+_NO_LEVELS = "qemu64,vendor=GenuineIntel,cpuid-0xb=off"
+_O1 = (
+    Scenario("W4", 4, topology="2x2"),
+    Scenario("W3", 8, hz=500, topology="2x2x2"),
+    Scenario("W4", 4, topology="1x2x2", cpu_model=_NO_LEVELS),
+    Scenario("W4", 4, topology="nodes=2,sockets=1,cores=2", machine="q35"),
+    Scenario(str(OWN / "uneven.yaml"), 4, params=_FIXED),
+    Scenario("W5-all", 4, params=_FIXED),
+    Scenario("W7", 4, params=_FIXED),
+    Scenario("W9", 1, params=_FIXED),
+)
+"""Machines of several shapes, with and without CPUID's list of levels; corrected defects."""

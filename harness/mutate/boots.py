@@ -16,6 +16,9 @@ def boots(policy: str) -> tuple[Scenario, ...]:
     usual = [Scenario(workload, cpus, policy) for workload, cpus in _SIZES]
     if policy != "o1":
         return (*usual, *extra(policy))
+    # Whose turn it is is left to the seed wherever CPUs may overtake each other.
+    races = (("race", "yield"), ("race_one_in", "4"))
+    usual.append(Scenario("W7", 4, params=races))
     locks = [Scenario("W8", 4, params=(("loglevel", "2"),)), Scenario("W3", 4, clock="real")]
     clocks = [Scenario("W9", 1, hz=250), Scenario("W1", 1, hz=100)]
     return (*usual, *extra(policy), *locks, *clocks)
