@@ -104,7 +104,7 @@ RACES: tuple[Race, ...] = (
     Race(
         "lock-order",
         "double_rq_lock takes the locks in the order of its arguments (M38)",
-        "sched/migrate.s",
+        "sched/runqueue.s",
         (("    jb .ordered\n", "    jmp .ordered\n"),),
         "double-lock",
     ),

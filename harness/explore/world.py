@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from harness.explore.smp import FIRST_RUN, PAGE, WORLD, WORLD_BYTES, Smp, Stop
+from harness.explore.smp import FIRST_RUN, NOW, PAGE, WORLD, WORLD_BYTES, Smp, Stop
 from harness.explore.structure import Layout
 from harness.model.constants import MAX_PRIO, NS_PER_SECOND, State
 
@@ -172,6 +172,7 @@ class World:
             "active": arrays,
             "expired": arrays + self.array.size,
             "best_expired_prio": MAX_PRIO,
+            "timestamp_last_tick": NOW,
             "migration_thread": self.tasks[thread.name] if thread else 0,
             "sd": self._domain(),
         }

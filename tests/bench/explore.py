@@ -105,11 +105,9 @@ def main() -> int:
     boot = table(f"Runs to the first finding, of {options.boots} boots", list(BOOT))
     for race in chosen:
         image = race.build()
-        unit.add_row(race.name, *map(_cell, units(race, image, options.schedules)))
-        print(f"{race.name}: unicorn done", file=sys.stderr, flush=True)
+        _add(unit, race, units(race, image, options.schedules))
         if options.boots:
-            boot.add_row(race.name, *map(_cell, boots(image, options.boots)))
-            print(f"{race.name}: boots done", file=sys.stderr, flush=True)
+            _add(boot, race, boots(image, options.boots))
     console = Console(width=140)
     console.print(unit)
     if options.boots:
@@ -117,8 +115,11 @@ def main() -> int:
     return 0
 
 
-def _cell(run: int | None) -> str:
-    return "-" if run is None else str(run)
+def _add(shown: Table, race: Race, found: list[int | None]) -> None:
+    """A row of the table, and on stderr at once."""
+    cells = [race.name, *("-" if run is None else str(run) for run in found)]
+    shown.add_row(*cells)
+    print(" ".join(cells), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

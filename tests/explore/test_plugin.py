@@ -14,16 +14,17 @@ from harness.explore.plugin import PluginMissingError, find_plugin, scheduler_ra
 from harness.explore.seed import Engine
 from harness.toolchain.image import Image
 
-QEMU = "qemu-system-x86_64"
+STARTS_QEMU = ("qemu-system-x86_64", "setpriv", "prlimit")
 
 
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A PATH with QEMU on it and nothing else, and no plugin built before."""
-    found = shutil.which(QEMU)
-    assert found is not None
+    """A PATH with QEMU on it and what starts it, and no plugin built before."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / QEMU).symlink_to(found)
+    for name in STARTS_QEMU:
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / "bin" / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(plugin, "FOLDER", tmp_path / "build")
 
