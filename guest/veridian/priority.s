@@ -78,9 +78,8 @@ effective_priority:
     cmp rax, rcx
     cmova rax, rcx
     mov ecx, dword ptr [rdi + task.prio]
-    sub ecx, eax
-    mov eax, 0
-    cmovns eax, ecx
+    sub ecx, eax                        # 10 at least: normal priorities begin at 30
+    mov eax, ecx
 .done:
     ret
 END effective_priority
