@@ -23,7 +23,9 @@ def set_cpus(world: World, cpu: int, task: int, rq: int, allowed: int) -> None:
     if not allowed & world.online:
         raise LawBrokenError(Law.P3, f"task {task} is allowed on {allowed:#x}: no CPU there")
     world.stranded.discard(p)
-    set_cpus_allowed(p, runqueue, allowed, world.online)
+    asked = set_cpus_allowed(p, runqueue, allowed, world.online)
+    if asked and (thread := runqueue.migration_thread):
+        world.predict("wake", thread.pid, rq, *[None] * 5)
 
 
 def migrate(
