@@ -77,6 +77,10 @@ interrupt_entry:
     jz .return
     cmp dword ptr [rax + task.need_resched], 0
     je .return
+    # What is in the mailbox is for the idle loop, which a busy CPU may never come back to. It looks
+    # there first and then reschedules.
+    cmp qword ptr gs:[percpu.call_function], 0
+    jne .return
     POLICY preempt
     jmp .return
 

@@ -48,6 +48,9 @@ idle_turn:
     call monitor_poll
 .log:
     cli
+    # Before it gives the CPU to a task, which may keep it for ever.
+    cmp qword ptr gs:[percpu.call_function], 0
+    jne .out
     mov rax, gs:[percpu.curr]
     cmp dword ptr [rax + task.need_resched], 0
     jne .schedule
@@ -55,8 +58,6 @@ idle_turn:
     call trace_drain_one
     test eax, eax
     jnz .out
-    cmp qword ptr gs:[percpu.call_function], 0
-    jne .out
     call idle_must_poll
     test eax, eax
     jnz .poll
