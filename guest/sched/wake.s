@@ -215,9 +215,9 @@ wake_place:
     ret
 END wake_place
 
-# wake_domain_accepts(rbx = task, rdi = load there, rsi = load here, rdx = last tick there) -> eax = 1
-# if a domain of this CPU takes the task: because its caches are cold, or because there is clearly
-# less to do here. Counts it for the domain.
+# wake_domain_accepts(rbx = task, rdi = load there, rsi = load here, rdx = last tick there)
+# -> eax = 1 if a domain of this CPU takes the task: because its caches are cold, or because there
+# is clearly less to do here. Counts it for the domain.
 #   clobbers: caller-saved
 #   locks: that of the task's run queue held
 #   irq: off
