@@ -248,6 +248,24 @@ def test_freeing_early_is_found() -> None:
     assert rule_broken(inserted(index, freed)) == "C7"
 
 
+def test_a_burial_by_a_cpu_that_then_stands_still_is_over_when_the_task_is_freed() -> None:
+    """Under the real clock the host may stop a CPU until the task is free again."""
+    kernel = Kernel(2)
+    kernel.create(1)
+    kernel.end(1)
+    kernel.cpus.pop()
+    kernel.jiffy(110)
+    last = kernel.ticks[1]
+    kernel.acting = 1
+    kernel.emit("tick", n=last + 1)
+    kernel.acting = 0
+    kernel.emit("tick", n=kernel.jiffies + 1)
+    run = Replay(2)
+    found = [run.feed(e) for e in kernel.events if e.name not in ("v_balance", "v_balanced")]
+    assert [str(f) for f in found if f is not None and f.rule.startswith("C7")] == []
+    assert run.world.ended.queued == {}
+
+
 def test_an_event_out_of_nothing_is_found() -> None:
     assert rule_broken(inserted(first("tick"), event("v_migrated", 0, moved=1))) == "P12"
 

@@ -150,5 +150,8 @@ def task_free(world: World, task: int, jiffies: int) -> None:
     if refusal is not None:
         raise LawBrokenError(Law.C7, f"task {task} is freed, but {refusal}")
     world.ended.free(p)
+    for context in world.contexts:
+        if context.buries == task:
+            context.buries = None
     del world.tasks[task]
     world.parents.pop(task, None)
