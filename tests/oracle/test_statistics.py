@@ -13,6 +13,7 @@ from harness.trace.grammar import Event
 from harness.trace.schedstat import format_schedstat, schedstat_of
 from harness.trace.trace import Line, Trace
 from tests.oracle.runs import busy_run, unbalanced_run
+from tests.trace.logs import event as make
 
 SHAPE = Topology(sockets=2, threads=2)
 
@@ -114,3 +115,15 @@ def test_the_text_has_the_numbers_of_the_events() -> None:
 )
 def test_a_text_with_other_numbers_is_seen(old: str, new: str) -> None:
     assert broken(printed(run(), old, new)) == {"T0"}
+
+
+def test_a_log_of_totals_alone_is_held_to_what_totals_show() -> None:
+    kept = ("hello", "domain", "group", "schedstat", "schedstat_domain", "schedstat_moves", "end")
+    events = [event for event in run().events if event.name in kept]
+    trace = Trace((events[0], make("quiet", 1, 0, 0), *events[1:]))
+    assert broken(trace) == set()
+    assert broken(changed(renumbered(trace), "schedstat", sched_cnt=1)) == {"T1"}
+
+
+def renumbered(trace: Trace) -> Trace:
+    return Trace(tuple(event._replace(seq=seq) for seq, event in enumerate(trace.events)))
