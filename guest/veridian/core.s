@@ -15,8 +15,8 @@
 .extern jiffies
 .extern pick_next
 .extern pick_steal
-.extern ready_dequeue
 .extern ready_enqueue
+.extern ready_take
 .extern schedule_picked
 .extern schedule_switch
 .extern should_preempt
@@ -189,8 +189,10 @@ schedule_choose:
 .take:
     test r15, r15
     jz .none
+    mov rdi, r15
     mov rsi, rbx
-    call ready_dequeue                  # that one
+    call ready_take                     # prev may be before it by now
+    mov rax, r15
     jmp .out
 .leaves:
     VTASK rax, eax, r12
@@ -217,8 +219,9 @@ schedule_choose:
     jmp .stays
 .drop:
     # Bug V01: it was taken out to be looked at, and nobody puts it back.
+    mov rdi, r15
     mov rsi, rbx
-    call ready_dequeue
+    call ready_take
     jmp .stays
 END schedule_choose
 

@@ -272,12 +272,42 @@ END queue_forget
 PUBLIC queue_remove
 queue_remove:
     FRAME
+    VTASK rcx, ecx, rdi
+    cmp dword ptr [rcx + vtask.ring], NO_RING
+    je .absent
     IF_BUG 24, .by_priority
+    call queue_take
+    jmp .out
+.by_priority:
+    # Bug V24: the ring of the priority that it has now.
+    call ring_of
+    call queue_take_from
+.out:
+    UNFRAME
+    ret
+.absent:
+    xor eax, eax
+    jmp .out
+END queue_remove
+
+# queue_take(rdi = task, rsi = cpu_info) -> eax = 1: takes a task that waits there out of its ring.
+#   clobbers: caller-saved but rdi, rsi
+#   locks: the cpu_info's held
+#   irq: off
+PUBLIC queue_take
+queue_take:
     VTASK rcx, ecx, rdi
     mov eax, dword ptr [rcx + vtask.ring]
-    cmp eax, NO_RING
-    je .absent
-.search:
+    jmp queue_take_from
+END queue_take
+
+# queue_take_from(rdi = task, rsi = cpu_info, eax = ring) -> eax = 1 if it was in that ring.
+#   clobbers: caller-saved but rdi, rsi
+#   locks: the cpu_info's held
+#   irq: off
+PRIVATE queue_take_from
+queue_take_from:
+    FRAME
     imul r8d, eax, ring.size
     lea r8, [rsi + r8 + cpu_info.rings]
     push rax
@@ -292,14 +322,7 @@ queue_remove:
 .out:
     UNFRAME
     ret
-.by_priority:
-    call ring_of
-    jmp .search
-.absent:
-    xor eax, eax
-    UNFRAME
-    ret
-END queue_remove
+END queue_take_from
 
 # ring_remove(rdi = task, r8 = ring) -> eax = 1 if it was there.
 #   clobbers: rcx, rdx, r9

@@ -11,6 +11,7 @@
 .extern queue_dequeue
 .extern queue_enqueue
 .extern queue_remove
+.extern queue_take
 .extern ring_of
 .extern update_load
 
@@ -76,6 +77,21 @@ ready_dequeue:
     UNFRAME
     ret
 END ready_dequeue
+
+# ready_take(rdi = task, rsi = cpu_info): the task, which waits there, is to run.
+#   clobbers: caller-saved but rsi
+#   locks: the cpu_info's held
+#   irq: off
+PUBLIC ready_take
+ready_take:
+    FRAME
+    push rdi
+    call queue_take
+    pop rdi
+    call ready_left
+    UNFRAME
+    ret
+END ready_take
 
 # ready_remove(rdi = task, rsi = cpu_info) -> eax = 1 if it waited there; it does no longer.
 #   clobbers: caller-saved but rdi, rsi
