@@ -10,15 +10,15 @@ BALANCE: tuple[Entry, ...] = (
         "the imbalance is average minus maximum, which wraps",
         ("C4", "P12"),
         (Patch("sched/busiest.s", "search_imbalance",
-               ("mov rcx, r8", "sub rcx, rax"), ("mov rcx, rax", "sub rcx, r8")),),
+               ("mov rcx, rdi", "sub rcx, rax"), ("mov rcx, rax", "sub rcx, rdi")),),
     ),
     Entry(
         "M29b",
         "the imbalance is the greater of the two distances from the average",
         ("C4", "P12"),
         (Patch("sched/busiest.s", "search_imbalance",
-               ("MINIMUM rax, rcx", "mov rcx, r10"),
-               ("cmp rax, rcx", "cmovb rax, rcx", "mov rcx, r10")),),
+               ("MINIMUM rax, rcx", "mov rcx, r8"),
+               ("cmp rax, rcx", "cmovb rax, rcx", "mov rcx, r8")),),
     ),
     Entry(
         "M31",
