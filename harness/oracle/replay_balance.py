@@ -108,7 +108,8 @@ def tick_within_fork(world: World, cpu: int) -> None:
 def _certainly_due(world: World, cpu: int, level: int) -> bool:
     """Whether a domain is due even if jiffies are still what somebody has read before."""
     sd, idle = world.rqs[cpu].domains[level], world.contexts[cpu].balancing.due.idle
-    if not has_cpu(world.online, cpu):
+    # Domains are told of before run queues have them; they have when there are tasks.
+    if not has_cpu(world.online, cpu) or len(world.tasks) == world.nr_cpus:
         return False
     waited = world.jiffies + world.k.hz * cpu // world.nr_cpus - sd.last_balance
     return sd.has(SDFlag.LOAD_BALANCE) and waited >= balance_interval(sd, idle, world.k)
