@@ -1,7 +1,6 @@
 .intel_syntax noprefix
 # The ready queue of a CPU: a ring for each priority, and bitmaps that tell which have tasks.
-# VeridianOS sched/queue.rs; harness/model/veridian/queue.py. Nothing here logs: the operations do,
-# which know why a task is queued.
+# VeridianOS sched/queue.rs; harness/model/veridian/queue.py. Nothing here logs.
 
 .include "macros.inc"
 .include "cpu.inc"
@@ -95,6 +94,7 @@ queue_enqueue:
 .queued:
     call queue_note
     mov eax, 1
+.out:
     UNFRAME
     ret
 .full:
@@ -112,8 +112,7 @@ queue_enqueue:
     jmp .queued
 .refused:
     xor eax, eax
-    UNFRAME
-    ret
+    jmp .out
 END queue_enqueue
 
 # queue_enqueue_head(rdi = task, rsi = cpu_info): adds it before all others of its ring. From a
@@ -264,8 +263,7 @@ queue_forget:
     ret
 END queue_forget
 
-# queue_remove(rdi = task, rsi = cpu_info) -> eax = 1 if it was in its ring, else 0. Those behind
-# it move up.
+# queue_remove(rdi = task, rsi = cpu_info) -> eax = 1 if it was in its ring, else 0.
 #   clobbers: caller-saved but rdi, rsi
 #   locks: the cpu_info's held
 #   irq: off
@@ -278,8 +276,7 @@ queue_remove:
     IF_BUG 24, .by_priority
     call queue_take
     jmp .out
-.by_priority:
-    # Bug V24: the ring of the priority that it has now.
+.by_priority:                           # bug V24: that of the priority that it has now
     call ring_of
     call queue_take_from
 .out:
