@@ -97,3 +97,4 @@ def test_every_defect_is_decided() -> None:
     rows = [line.split("|") for line in README.read_text().splitlines() if line.startswith("| V")]
     decided = {row[1].strip(): row[3].strip() for row in rows}
     assert set(decided) == {bug.name for bug in Bug}
+    assert all(decided[bug.name].startswith(bug.decision.name.lower()) for bug in Bug)
