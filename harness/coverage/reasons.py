@@ -19,8 +19,15 @@ FUNCTIONS: Mapping[str, str] = {
     "domain_panic": "a panic: the guest has built a domain wrongly",
     "domain_append": "a panic: the guest has built a domain wrongly",
     "domain_fault": "a check of what the guest has built: its message is for a panic",
+    "find_next_bit": "a map without a bit: the delimiter is always there; tests/functions has it",
+    "wake_up_new_task": "only if the parent is moved in the one instruction before",
+    "balance_search": "only if loads change between two reads, so that the busiest is the asker",
+    "hotplug_move": "only if another CPU is unplugged between two locks",
+    "hotplug_evade": "only if a CPU is unplugged while a task of it is woken",
+    "set_cpus_allowed": "only if the last CPU of the mask is unplugged meanwhile",
+    "schedstat_mask": "only with more than 32 CPUs",
 }
-"""Functions that no boot calls."""
+"""Functions that no boot calls, or of which no boot executes a part that needs a rare moment."""
 
 
 def reason(function: str, lines: Sequence[str], line: int) -> str | None:
