@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from harness.workload import Workload, fold_cpus
 
 TIMEOUT, QUIET = 30.0, 15.0
 """Wall seconds of one boot, and of silence in it."""
+POLL = 0.01
+"""Seconds between two looks whether it has ended."""
 
 _RULE = re.compile(r"[A-Z]{1,2}\d+\b|[a-z_]+(?=:)")
 _EVENT = re.compile(r" at (?:\[SCHED\] )?\d+ \d+ \d+ (\w+)")
@@ -62,6 +65,10 @@ class BootRun:
 def boot_once(subject: Subject, seed: Seed) -> BootRun:
     """Boots and judges. Raises ExploreError where QEMU does not run, PluginMissingError."""
     with start(subject, seed) as run:
+        # An interrupted Thread.join takes the thread for ended (CPython 3.11, bpo-45274), and the
+        # machine could not be waited for any more: so Ctrl-C shall find us asleep.
+        while run.machine.running:
+            time.sleep(POLL)
         verdict = run.verdict
         if verdict.outcome in _UNSURE:
             raise ExploreError(f"{verdict.outcome.value}: {verdict.reason}")
@@ -103,7 +110,9 @@ def _broken(run: Run, findings: tuple[Finding, ...]) -> Iterator[Broken]:
             rule = report.broken_rule or report.name or "panic"
             at = report.rip
             if at is None and report.backtrace:
-                at = report.backtrace[0] - 1
+                at = report.backtrace[0]
+            if at is not None and report.vector is None:
+                at -= 1  # it is where the call of `panic` would return to
             place = function_at(image, at) if at is not None else "?"
             yield Broken(rule.partition(":")[0], place, str(report))
     if reports:
