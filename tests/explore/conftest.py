@@ -47,3 +47,10 @@ def subject(image: Image) -> Subject:
     """The guest with a short run of the default workload."""
     workload = replace(load(DEFAULT_WORKLOAD), duration=Span(TICKS, Unit.TICKS))
     return Subject(image.path, workload)
+
+
+@pytest.fixture(scope="session")
+def raced(planted: Callable[[str], Path]) -> Subject:
+    """A guest that forgets to look twice whose run queue it has locked, and work that shows it."""
+    workload = replace(load("W8"), duration=Span(40, Unit.TICKS))
+    return Subject(planted("no-second-look"), workload)

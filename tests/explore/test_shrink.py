@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,10 +53,7 @@ def test_nothing_that_matters_is_lost() -> None:
     assert uses(smallest, Fork)
 
 
-def test_a_found_race_shrinks_to_a_file_that_shows_it(
-    planted: Callable[[str], Path], subject: Subject, tmp_path: Path
-) -> None:
-    raced = replace(subject, image=planted("no-second-look"))
+def test_a_found_race_shrinks_to_a_file_that_shows_it(raced: Subject, tmp_path: Path) -> None:
     seeds = (Seed.parse(f"points:delay:16:0:{number}") for number in range(1, 15))
     seed, broken = next((s, run.broken[0]) for s in seeds if (run := boot_once(raced, s)).broken)
     finding = Finding(broken.rule, broken.place, broken.words, seed, ("--cpus", "2"))
