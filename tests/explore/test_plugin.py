@@ -14,7 +14,7 @@ from harness.explore.plugin import PluginMissingError, find_plugin, scheduler_ra
 from harness.explore.seed import Engine
 from harness.toolchain.image import Image
 
-STARTS_QEMU = ("qemu-system-x86_64", "setpriv", "prlimit")
+STARTS_QEMU = ("qemu-system-x86_64", "setpriv", "sh")
 
 
 @pytest.fixture
