@@ -79,8 +79,11 @@ interrupt_entry:
     je .return
     # What is in the mailbox is for the idle loop, which a busy CPU may never come back to. It looks
     # there first and then reschedules.
+    cmp rax, gs:[percpu.idle]
+    jne .preempt
     cmp qword ptr gs:[percpu.call_function], 0
     jne .return
+.preempt:
     POLICY preempt
     jmp .return
 

@@ -24,6 +24,8 @@
 .extern groups_start
 .extern jiffies
 .extern memory_alloc
+.extern rq_lock
+.extern rq_unlock
 .extern topology_differs
 .extern topology_read
 .extern topology_spans
@@ -283,22 +285,37 @@ domain_log:
     ret
 END domain_log
 
-# domain_publish(): hands every CPU its chain.
-#   clobbers: rax, rcx, rdi
-#   locks: none; a CPU sees no domains, or all that it has
-#   irq: any
+# domain_publish(): hands every CPU its chain. Under the run queue's lock, so that no attempt of
+# that CPU comes between the handing over and its event.
+#   clobbers: caller-saved
+#   locks: takes and releases each run queue's
+#   irq: any; off meanwhile
 PRIVATE domain_publish
 domain_publish:
     FRAME
-    xor edi, edi
+    push rbx
+    push r12
+    pushfq
+    cli
+    xor ebx, ebx
 .cpu:
+    mov edi, ebx
     call cpu_rq
+    mov r12, rax
+    mov rdi, rax
+    call rq_lock
     lea rcx, [rip + domain_innermost]
-    mov rcx, qword ptr [rcx + rdi * 8]
-    mov qword ptr [rax + runqueue.sd], rcx
-    inc edi
-    cmp edi, dword ptr [rip + apic_count]
+    mov rcx, qword ptr [rcx + rbx * 8]
+    mov qword ptr [r12 + runqueue.sd], rcx
+    EVENT_AT 1, attach, rbx
+    mov rdi, r12
+    call rq_unlock
+    inc ebx
+    cmp ebx, dword ptr [rip + apic_count]
     jb .cpu
+    popfq
+    pop r12
+    pop rbx
     UNFRAME
     ret
 END domain_publish

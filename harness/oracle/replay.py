@@ -109,6 +109,7 @@ FOLLOWING = frozenset(CONSEQUENCES + STEPS)
 REMARKS: Mapping[str, Handler] = {
     "domain": replay_domain.domain,
     "group": replay_domain.group,
+    "attach": replay_domain.attach,
     "resched": replay_schedule.resched,
     "load": replay_reads.load,
     "tick": replay_tick.tick,

@@ -1,8 +1,8 @@
 """Replay of the boot's scheduling domains: what the guest built is what the model builds.
 
-The boot CPU logs the domains of every CPU, with their groups, before the first task exists. They
-are held, line by line, against those that the model builds for the shape of the machine, or, where
-that is unknown, for the shape that the log itself claims.
+The boot CPU logs the domains of every CPU, with their groups, before the first task exists, and
+then hands each CPU its own. They are held, line by line, against those that the model builds for
+the shape of the machine, or, where that is unknown, for the shape that the log itself claims.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.oracle.replay_world import LawBrokenError, World
 from harness.trace.grammar import Value, event_type
 from harness.trace.trace import Trace
 
-_DOMAIN, _GROUP = event_type("domain"), event_type("group")
+_DOMAIN, _GROUP, _ATTACH = map(event_type, ("domain", "group", "attach"))
 _JIFFIES = [field.name for field in _DOMAIN.fields].index("last_balance")
 
 
@@ -46,20 +46,22 @@ class DomainsDue:
                 yield Prediction(_DOMAIN, _domain_values(cpu, number, sd))
                 for group in sd.groups:
                     yield Prediction(_GROUP, (group.cpumask, group.cpu_power))
+        for cpu in range(self._nr_cpus):
+            yield Prediction(_ATTACH, (cpu,))
 
     def take(self, world: World, cpu: int, name: str, values: tuple[Value, ...]) -> None:
-        """Hold an event against the one that is due; the last hands every CPU its chain."""
+        """Hold an event against the one that is due; ``attach`` hands a CPU its chain."""
         due = self._next
         if due is None or due.name != name or not _agree(due.values, values):
             raise LawBrokenError(Law.A12, f"{due or 'nothing'} is due")
         if name == "domain":
             self._check_time(world, cpu, int(values[_JIFFIES]), first=values[:2] == (0, 0))
+        elif name == "attach":
+            rq = world.rq(int(values[0]))
+            rq.domains = build_domains(self._levels, rq.cpu, self._jiffies)
+            for words in domain_errors(rq.cpu, rq.domains):
+                raise LawBrokenError(Law.A12, words)
         self._next = next(self._lines, None)
-        if self._next is None:
-            for rq in world.rqs:
-                rq.domains = build_domains(self._levels, rq.cpu, self._jiffies)
-                for words in domain_errors(rq.cpu, rq.domains):
-                    raise LawBrokenError(Law.A12, words)
 
     def require_all(self) -> None:
         """Nothing may be missing any more: there are tasks to divide up."""
@@ -67,9 +69,11 @@ class DomainsDue:
             raise LawBrokenError(Law.A12, f"{self._next} is due before the first task")
 
     def _check_time(self, world: World, cpu: int, jiffies: int, *, first: bool) -> None:
-        """All domains count from the same jiffy."""
+        """All domains count from the same jiffy, which was read before any was built."""
         if first:
-            world.read_jiffies(cpu, jiffies)
+            if jiffies > world.ticks + 1:
+                words = f"CPU {cpu} reads jiffies {jiffies} after {world.ticks} ticks"
+                raise LawBrokenError(Law.P16, words)
             self._jiffies = jiffies
         elif jiffies != self._jiffies:
             raise LawBrokenError(Law.A12, f"last_balance={self._jiffies} is due")
@@ -96,6 +100,11 @@ def domain(world: World, cpu: int, *values: Value) -> None:
 def group(world: World, cpu: int, *values: Value) -> None:
     """The next group of the domain before."""
     world.domains.take(world, cpu, "group", values)
+
+
+def attach(world: World, cpu: int, *values: Value) -> None:
+    """A CPU has its domains from here on."""
+    world.domains.take(world, cpu, "attach", values)
 
 
 def levels_of(trace: Trace, nr_cpus: int) -> tuple[Level, ...]:

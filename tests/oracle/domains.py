@@ -29,3 +29,5 @@ def log_domains(emit: Callable[..., None], rqs: Sequence[Runqueue]) -> None:
             )
             for group in sd.groups:
                 emit("group", cpus=group.cpumask, power=group.cpu_power)
+    for rq in rqs:
+        emit("attach", rq=rq.cpu)

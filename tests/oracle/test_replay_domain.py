@@ -43,7 +43,7 @@ def with_field(old: Event, name: str, value: Value) -> Event:
 
 
 def about_domains(shape: Topology) -> list[int]:
-    return [e.seq for e in events(shape) if e.name in ("domain", "group")]
+    return [e.seq for e in events(shape) if e.name in ("domain", "group", "attach")]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -16,6 +16,7 @@ EVENTS: tuple[EventType, ...] = (
     EventType(
         "group", "a group of the domain before; the CPU's own is the first", "cpus:x power:u"
     ),
+    EventType("attach", "from here on a CPU balances in its domains", "rq:u"),
     EventType("fixes", "the documented corrections in force; bit n: Ln", "mask:x"),
     EventType(
         "balance",
