@@ -10,12 +10,18 @@ from harness.oracle.liveness import (
     nobody_starves,
     ticks_keep_coming,
 )
+from harness.oracle.rules import RULES
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
 from tests.trace.logs import event
 
 HZ = 100
 MS = 1_000_000
+
+
+def test_both_rules_are_part_of_every_verdict() -> None:
+    checks = {rule.name.split()[0]: rule.check for rule in RULES}
+    assert (checks["P9"], checks["P15"]) == (nobody_starves, ticks_keep_coming)
 
 
 def trace(events: Iterable[Event], *, clock: str = "virtual", policy: str = "o1") -> Trace:
