@@ -252,6 +252,9 @@ double_lock_balance:
     call rq_lock
 .locked:
     EVENT_AT 1, double_lock, [r12 + runqueue.cpu], r13
+    mov rdi, rbx
+    mov rsi, r12
+    INVARIANT both_locked
     mov eax, r13d
     pop r13
     pop r12

@@ -16,6 +16,7 @@ from harness.pytest_plugin import Booter
 from tests.boot import PATIENT
 from tests.boot.variant import Change, Variants
 
+NOTE = "# The best priority among the expired is not forgotten: defect L09. Corrected: it is."
 INTERACTIVE = str(Path(__file__).with_name("interactive.yaml"))
 ARRAY, CORE, RUNQUEUE, WAKE = "sched/array.s", "sched/core.s", "sched/runqueue.s", "sched/wake.s"
 
@@ -71,11 +72,14 @@ BREACHES = [
         "W1",
         1,
     ),
-    Breach("S11", Change(CORE, ["mov qword ptr [rbx + runqueue.expired_timestamp], 0",
-                                "inc qword ptr [rbx + runqueue.sched_goidle]"],
-                         ["inc qword ptr [rbx + runqueue.sched_goidle]"]), INTERACTIVE, 1),
+    Breach(
+        "S11",
+        Change(CORE, ["mov qword ptr [rbx + runqueue.expired_timestamp], 0", NOTE], [NOTE]),
+        INTERACTIVE,
+        1,
+    ),
     Breach("S12", Change(CORE, ["mov gs:[percpu.curr], r15"], [])),
-    Breach("K1", Change("sched/migrate.s", ["xchg rdi, rsi"], []), "W8"),
+    Breach("K1", Change(RUNQUEUE, ["xchg rdi, rsi"], []), "W8"),
     Breach(
         "K2",
         Change(
@@ -90,7 +94,25 @@ BREACHES = [
         ),
     ),
     Breach("K3", Change(CORE, ["mov rdi, rbx", "call rq_unlock"], [])),
-    Breach("K4", Change("sched/migrate.s", ["mov r14d, eax", "cli"], ["mov r14d, eax"]), "W8"),
+    Breach(
+        "K4",
+        Change(
+            "sched/migrate.s",
+            ["cli", "mov rdi, rbx", "call task_rq_lock"],
+            ["mov rdi, rbx", "call task_rq_lock"],
+        ),
+        "W8",
+    ),
+    Breach(
+        "K5",
+        Change(
+            RUNQUEUE,
+            ["EVENT_AT 1, double_lock, [r12 + runqueue.cpu], r13"],
+            ["mov rdi, r12", "call rq_unlock"],
+        ),
+        "W7",
+        4,
+    ),
     Breach(
         "K6",
         Change(CORE, ["mov qword ptr [r15 + task.timestamp], r13"],
