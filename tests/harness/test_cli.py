@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import cli
+from harness.commands import run as run_module
 from harness.toolchain.build import BuildError
 from harness.trace.event_kind import Kind
 from harness.trace.vocabulary import VOCABULARY
@@ -158,7 +159,7 @@ def test_a_guest_that_does_not_build_exits_with_3(monkeypatch: pytest.MonkeyPatc
     def fail(*, checked: bool) -> Path:
         raise BuildError("guest/x.s:3:1: error: unknown instruction")
 
-    monkeypatch.setattr(cli, "default_image", fail)
+    monkeypatch.setattr(run_module, "default_image", fail)
     done = CliRunner().invoke(cli.app, ["run"])
     assert done.exit_code == 3
     assert "the guest does not build:\nguest/x.s:3:1: error" in done.output

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.pytest_plugin import Booter
 from harness.trace.grammar import format_event
 from harness.trace.trace import Trace
 from tests.harness.test_cli import harness
@@ -42,11 +43,11 @@ def test_one_cpu_and_a_window(log: Path) -> None:
 
 
 def test_the_events_of_a_task_as_a_list(log: Path) -> None:
-    done = harness("show", log, "--list", "--task", "thread", "--event", "pick")
+    done = harness("show", log, "--list", "--task", "migration", "--event", "pick")
     assert done.returncode == 0
     assert [line.split()[5:7] for line in done.stdout.splitlines()] == [
-        ["pick", "task=2(thread)"],
-        ["pick", "task=3(thread)"],
+        ["pick", "task=2(migration/0)"],
+        ["pick", "task=3(migration/1)"],
     ]
 
 
@@ -70,6 +71,8 @@ def test_check_tells_what_led_to_a_wrong_decision(tmp_path: Path) -> None:
     assert "the 20 events before it on CPU 0:" in done.stdout
 
 
-def test_check_passes_what_the_model_agrees_with(log: Path) -> None:
-    done = harness("check", log)
+def test_check_passes_what_the_model_agrees_with(boot: Booter, tmp_path: Path) -> None:
+    saved_log = tmp_path / "run.log"
+    saved_log.write_bytes(boot(workload="W3", cpus=4).log)
+    done = harness("check", saved_log)
     assert done.returncode == 0, done.stdout

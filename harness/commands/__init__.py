@@ -1,0 +1,1 @@
+"""The commands of ``harness`` about single runs and logs; campaigns have rooms of their own."""
