@@ -128,7 +128,7 @@ CLOCKED: Mapping[str, int] = {
 """Operations that have just read the clock of their CPU, and the position of that field."""
 
 LOCKS = ("lock", "unlock")
-"""Events that may come between reading the clock and logging it."""
+"""Events that may come between reading something and logging it."""
 
 _RENAMED = {"cpu": "on", "from": "chosen"}
 
@@ -163,9 +163,15 @@ class Replay:
     """Feeds events to the model; :attr:`world` is the machine after the last one."""
 
     def __init__(
-        self, levels: Sequence[Level], cpus: int, hz: int, *, check_every: int = CHECK_EVERY
+        self,
+        levels: Sequence[Level],
+        cpus: int,
+        hz: int,
+        *,
+        real: bool = False,
+        check_every: int = CHECK_EVERY,
     ) -> None:
-        self.world = World(cpus, hz, DomainsDue(levels, cpus))
+        self.world = World(cpus, hz, DomainsDue(levels, cpus), real=real)
         self._check_every = check_every
 
     def feed(self, event: Event) -> Divergence | None:
@@ -191,7 +197,8 @@ class Replay:
             return Divergence(
                 broken.law.value, event, broken.detail, context.operation, predicted, world
             )
-        world.hints.heard[event.cpu] = event.seq
+        if name not in LOCKS:  # a lock is taken after the read that is why it is taken
+            world.hints.heard[event.cpu] = event.seq
         return None
 
     def _check_clock(self, context: CpuContext, event: Event) -> None:
@@ -255,7 +262,8 @@ def replay(
     if cpus > MAX_CPUS or hz < MIN_HZ:
         words = f"{cpus} CPUs, at most {MAX_CPUS}, at {hz} Hz, at least {MIN_HZ}"
         return Divergence(Law.S10.value, hello, words)
-    run = Replay(levels_for(trace, topology, cpus), cpus, hz, check_every=check_every)
+    real = hello.word("clock") == "real"
+    run = Replay(levels_for(trace, topology, cpus), cpus, hz, real=real, check_every=check_every)
     for event in trace.events:
         divergence = run.feed(event)
         if divergence is not None:

@@ -92,8 +92,10 @@ class CpuContext:
 class World:
     """The machine as the model knows it after some events of a log."""
 
-    def __init__(self, nr_cpus: int, hz: int, domains: DomainsDue) -> None:
+    def __init__(self, nr_cpus: int, hz: int, domains: DomainsDue, *, real: bool = False) -> None:
         self.k = Constants(hz)
+        self.real = real
+        """Whether the host's time passes for the machine, whatever it gets done meanwhile."""
         self.nr_cpus = nr_cpus
         self.online = (1 << self.nr_cpus) - 1
         self.dead = 0

@@ -13,7 +13,8 @@ reset          QEMU saw one, or exited with 0: no guest can say "pass" that way
 hang           silence, or the time is over and no CPU can ever wake
 timeout        the time is over
 violation      a rule is broken: the guest's own checks found it, or a rule about events or the
-               replay (both asked only of a sound log)
+               replay; these two are asked of a sound log, the replay of policy ``veridian`` also
+               of what an unsound one has before its first gap
 fail           a failed self-test, a refusal, ``result=fail``, the exit status of a failure or an
                unknown one, missing CPUs, an unmet expectation (the last two only of a sound log)
 lost-log       any damage, or more output than allowed

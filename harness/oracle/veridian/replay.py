@@ -118,8 +118,8 @@ class Divergence(Violation):
 class Replay:
     """Feeds events to the model; :attr:`world` is the machine after the last one."""
 
-    def __init__(self, cpus: int) -> None:
-        self.world = World(cpus)
+    def __init__(self, cpus: int, *, real: bool = False) -> None:
+        self.world = World(cpus, real=real)
 
     def feed(self, event: Event) -> Divergence | None:
         """Apply the next event in ``seq`` order; gives what is wrong with it, if anything is."""
@@ -239,7 +239,7 @@ def replay(trace: Trace) -> Divergence | None:
     cpus = hello.number("cpus")
     if cpus > MAX_CPUS:
         return Divergence(Law.S10.value, hello, f"{cpus} CPUs, at most {MAX_CPUS}")
-    run = Replay(cpus)
+    run = Replay(cpus, real=hello.word("clock") == "real")
     for due, event in enumerate(trace.events):
         if event.seq != due or event.cpu >= cpus:
             return None

@@ -81,8 +81,10 @@ class CpuContext:
 class World:
     """The machine as the model knows it after some events of a log."""
 
-    def __init__(self, nr_cpus: int) -> None:
+    def __init__(self, nr_cpus: int, *, real: bool = False) -> None:
         self.nr_cpus = nr_cpus
+        self.real = real
+        """Whether the host's time passes for the machine, whatever it gets done meanwhile."""
         self.cpus = [Cpu(number, idle_task(number)) for number in range(nr_cpus)]
         self.contexts = [CpuContext() for _ in self.cpus]
         self.tasks = {cpu.number: cpu.idle for cpu in self.cpus}
