@@ -56,9 +56,9 @@ def test_an_idle_cpu_may_be_stopped_by_the_host_and_not_for_ever(clock: str, all
     kernel.create(0)
     begun = asked_while_idle(kernel.events, "v_kick")
     assert veridian_replay(under_clock(clock, [*begun, *ticks(allowed)])) is None
-    found = veridian_replay(under_clock(clock, [*begun, *ticks(allowed + 1)]))
-    assert found is not None
-    assert found.rule.startswith("P8")
+    late = veridian_replay(under_clock(clock, [*begun, *ticks(allowed + 1)]))
+    assert late is not None
+    assert late.rule.startswith("P8")
 
 
 def replayed_to_an_outdated_load() -> tuple[Replay, Event, Event]:
