@@ -1,7 +1,7 @@
 # make         builds the guest image, build/guest.elf; with CHECK=1 build/checked.elf, which
 #              verifies its run queues at every unlock (make run CHECK=1 boots that one)
 # make run     boots it on four CPUs and judges the run
-# make test    runs the whole test suite; ARGS="-k name" passes options on to pytest
+# make test    runs the whole test suite on all CPUs; ARGS="-k name" passes options on to pytest
 # make mutate  changes the guest, one known mistake at a time, and shows which rule notices it
 # make coverage  shows which lines of the guest all standard boots execute
 # make lint    checks Python (ruff, mypy --strict) and assembly
@@ -10,6 +10,8 @@
 # Each of them first installs what is missing (harness/setup.sh).
 
 PYTHON := .venv/bin/python
+# Processes that run tests: 0 runs them in one, in order.
+JOBS ?= $(if $(findstring -k,$(ARGS))$(findstring tests/,$(ARGS)),0,auto)
 
 .PHONY: all run test lint clean setup mutate coverage
 .DEFAULT_GOAL := all
@@ -24,7 +26,7 @@ run: all
 	@$(PYTHON) -m harness.cli run --smp 4 $(if $(CHECK),--checked) $(ARGS)
 
 test: all
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 mutate: all
 	@$(PYTHON) -m harness.cli mutate --sample $(ARGS)
