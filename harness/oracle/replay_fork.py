@@ -117,6 +117,7 @@ def wake_new(
     now = Now(p.timestamp, jiffies)
     this_rq = world.rqs[cpu]
     result = wake_up_new_task(p, forker, runqueue, this_rq, now, clone_vm=bool(clone_vm))
+    world.hints.counted(cpu, rq)
     if forker.need_resched:
         world.ask(cpu)
     world.predict_resched(result, runqueue)

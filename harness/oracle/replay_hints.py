@@ -53,6 +53,18 @@ class _Figure(Generic[T]):
         return found if len(self.before) < _REMEMBERED else None
 
 
+_Changing = _Former[int] | _Former[bool] | _Former[tuple[int, ...]]
+
+COUNTED_BY_OTHERS = (
+    *("ttwu_cnt", "ttwu_moved", "ttwu_attempts", "wunt_cnt", "wunt_moved", "alb_gained"),
+)
+"""What other CPUs may still count when the run queue's own CPU has stopped and logs its totals."""
+
+
+def _counters(rq: Runqueue) -> tuple[int, ...]:
+    return tuple(getattr(rq.stats, name) for name in COUNTED_BY_OTHERS)
+
+
 class Hints:
     """The unlocked figures of all run queues, and when each CPU was heard of last."""
 
@@ -61,7 +73,9 @@ class Hints:
         self._running = [_Figure(0) for _ in rqs]
         self._loads = [_Figure(0) for _ in rqs]
         self._idle = [_Figure(True) for _ in rqs]
-        self._changing: list[list[_Former[int] | _Former[bool]]] = [[] for _ in rqs]
+        self._ticks = [_Figure(0) for _ in rqs]
+        self._counted = [_Figure(_counters(rq)) for rq in rqs]
+        self._changing: list[list[_Changing]] = [[] for _ in rqs]
         self.now = -1
         """The ``seq`` of the present event."""
         self.heard = [-1 for _ in rqs]
@@ -89,6 +103,15 @@ class Hints:
                 changing.append(self._idle[number].set(rq.is_idle, None))
         self.touched.clear()
 
+    def counted(self, cpu: int, rq: int) -> None:
+        """A CPU counts something for a run queue, which may be another's."""
+        self._changing[cpu].append(self._counted[rq].set(_counters(self._rqs[rq]), None))
+
+    def ticked(self, cpu: int, ns: int) -> None:
+        """A CPU logs a tick at that time, and is about to store the time of it."""
+        self.operation_begins(cpu)
+        self._changing[cpu].append(self._ticks[cpu].set(ns, None))
+
     def load_stored(self, cpu: int) -> None:
         """A CPU logs its new decayed load, which it has stored before."""
         self._loads[cpu].set(self._rqs[cpu].cpu_load, self.now)
@@ -100,6 +123,15 @@ class Hints:
         """
         values = self._running[rq].since(since)
         return None if values is None else (min(values), max(values))
+
+    def counters(self, rq: int, since: int) -> list[tuple[int, ...]] | None:
+        """What others count for a run queue, as it was since then, in the order of
+        `COUNTED_BY_OTHERS`; None where that is not known."""
+        return self._counted[rq].since(since)
+
+    def last_tick(self, rq: int, since: int) -> int:
+        """The time in ns before which the last tick of a CPU, read since then, cannot be."""
+        return min(self._ticks[rq].since(since) or (0,))
 
     def idle(self, rq: int, since: int) -> set[bool]:
         """Whether a CPU ran its idle task since then: yes, no, or both."""

@@ -15,6 +15,7 @@ from harness.model.hotplug import (
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task
 from harness.oracle.replay_laws import Law
+from harness.oracle.replay_reads import check_tick
 from harness.oracle.replay_world import LawBrokenError, World, expect
 
 
@@ -62,6 +63,8 @@ def drain(
     if source.curr is p:
         raise LawBrokenError(Law.P5, f"task {task} is moved away while it runs")
     target = world.rqs[dst]
+    check_tick(world, cpu, src, src_tick)
+    check_tick(world, cpu, dst, dst_tick)
     source.timestamp_last_tick, target.timestamp_last_tick = src_tick, dst_tick
     if context.evading is p:
         leave(p, source, target, reset=to.reset)

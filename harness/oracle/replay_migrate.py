@@ -10,6 +10,7 @@ from harness.model.runqueue import Runqueue, deactivate_task, translate_time
 from harness.model.task import Task
 from harness.model.wake import activate_task
 from harness.oracle.replay_laws import Law
+from harness.oracle.replay_reads import check_tick
 from harness.oracle.replay_world import LawBrokenError, World, expect
 
 MOVED, GONE, NOT_ALLOWED, OFFLINE = 0, 1, 2, 3
@@ -53,6 +54,8 @@ def migrate(
     if source.curr is p:
         raise LawBrokenError(Law.P5, f"task {task} is moved away while it runs")
     if p.array is not None:
+        check_tick(world, cpu, src, src_tick)
+        check_tick(world, cpu, dst, dst_tick)
         source.timestamp_last_tick, target.timestamp_last_tick = src_tick, dst_tick
         p.timestamp = translate_time(p.timestamp, source, target)
         deactivate_task(p, source)

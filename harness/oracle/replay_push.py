@@ -77,6 +77,7 @@ def moved_by_push(world: World, cpu: int) -> None:
     if pushing.move.pulls:
         busiest.stats.alb_lost += 1
         world.rqs[pushing.target].stats.alb_gained += 1
+        world.hints.counted(cpu, pushing.target)
     else:
         busiest.stats.alb_failed += 1
     _next_target(world, cpu)

@@ -57,9 +57,13 @@ def core_of(world: World, cpu: int) -> list[int]:
 
 
 def check_tick(world: World, cpu: int, rq: int, now: int) -> None:
-    """The time of a run queue's last tick, as a CPU has read it under that queue's lock."""
+    """The time of a run queue's last tick, as a CPU has just read it."""
     if now > world.contexts[cpu].ns:
         raise LawBrokenError(Law.P16, f"the last tick of CPU {rq} was at {now}, which is to come")
+    earliest = world.hints.last_tick(rq, world.hints.heard[cpu])
+    if now < earliest:
+        words = f"was not at {now}: it has ticked at {earliest}"
+        raise LawBrokenError(Law.P16, f"the last tick of CPU {rq} {words}")
 
 
 def all_used(world: World, cpu: int) -> None:

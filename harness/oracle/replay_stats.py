@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from harness.model.stats import numbers
 from harness.model.task import Task
+from harness.oracle.replay_hints import COUNTED_BY_OTHERS
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_world import LawBrokenError, World, expect
 from harness.trace.grammar import event_type
-
-_COUNTED_BY_OTHERS = frozenset(
-    ("ttwu_cnt", "ttwu_moved", "ttwu_attempts", "wunt_cnt", "wunt_moved", "alb_gained")
-)
-"""What other CPUs may still count when the run queue's own CPU has stopped and logs its totals."""
 
 _COUNTERS = tuple(field.name for field in event_type("schedstat").fields)
 
@@ -19,9 +15,12 @@ _COUNTERS = tuple(field.name for field in event_type("schedstat").fields)
 def schedstat(world: World, cpu: int, *counters: int) -> None:
     """The counters of the calling CPU's run queue."""
     stats = world.rqs[cpu].stats
+    before = world.hints.counters(cpu, world.hints.heard[cpu])
+    least = [0] * len(COUNTED_BY_OTHERS) if before is None else map(min, zip(*before, strict=True))
+    least_of = dict(zip(COUNTED_BY_OTHERS, least, strict=True))
     for name, seen in zip(_COUNTERS, counters, strict=True):
         expected = getattr(stats, name)
-        if name not in _COUNTED_BY_OTHERS or seen > expected:
+        if not least_of.get(name, expected) <= seen <= expected:
             expect(Law.T0, f"{name} of CPU {cpu}", seen, expected)
 
 

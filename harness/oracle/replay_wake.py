@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from harness.model.bitmap import has_cpu
 from harness.model.constants import Now, SDFlag, State
 from harness.model.load import LoadRead
@@ -9,6 +11,7 @@ from harness.model.runqueue import Runqueue, translate_time
 from harness.model.task import Task
 from harness.model.wake import (
     Placement,
+    PlaceReason,
     WakeStep,
     begin_wakeup,
     commit_placement,
@@ -20,6 +23,7 @@ from harness.model.wake import wake_idle as choose_idle
 from harness.oracle.replay_hotplug import predict_evasion
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_migrate import arrive
+from harness.oracle.replay_reads import check_length, check_load, check_tick
 from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
 
 
@@ -42,6 +46,7 @@ def wake(
     states = State(mask & ~State.RUNNING)
     world.contexts[cpu].wakeup = (states, bool(sync))
     step = begin_wakeup(p, runqueue, states)
+    world.hints.counted(cpu, rq)
     if step is WakeStep.PLACE and predict_evasion(world, cpu, p):
         return
     if step is WakeStep.PLACE:
@@ -81,6 +86,8 @@ def place(
     theirs, ours = LoadRead(load, nr), LoadRead(this_load, this_nr)
     domains = world.rqs[cpu].domains
     placement = choose(p, cpu, domains, last_tick, theirs, ours, sync=sync, online=world.online)
+    check_tick(world, cpu, p.cpu, last_tick)
+    _check_reads(world, cpu, p, placement, theirs, ours)
     if to != p.cpu and (to not in range(len(world.rqs)) or not has_cpu(p.cpus_allowed, to)):
         raise LawBrokenError(Law.P3, f"task {task} of CPU {p.cpu} is woken to CPU {to}")
     if placement.cpu != to:
@@ -90,7 +97,21 @@ def place(
         context.placement = placement
         world.predict("wake_idle", task, to, None, None)
     else:
-        _send(world, p, placement, to)
+        _send(world, cpu, p, placement, to)
+
+
+def _check_reads(
+    world: World, cpu: int, p: Task, placement: Placement, theirs: LoadRead, ours: LoadRead
+) -> None:
+    """Loads are read only where they decide; then they are what was there."""
+    if placement.reason in (PlaceReason.LOCAL, PlaceReason.NOT_ALLOWED):
+        if any((*astuple(theirs), *astuple(ours))):
+            words = f"CPU {cpu} logs loads, which do not matter: {placement.reason.value}"
+            raise LawBrokenError(Law.A8, f"task {p.pid}: {words}")
+        return
+    for rq, read in ((p.cpu, theirs), (cpu, ours)):
+        check_length(world, cpu, rq, read.nr_running)
+        check_load(world, cpu, rq, read.cpu_load)
 
 
 def wake_idle(world: World, cpu: int, task: int, chosen: int, to: int, found: int) -> None:
@@ -102,12 +123,15 @@ def wake_idle(world: World, cpu: int, task: int, chosen: int, to: int, found: in
         raise LawBrokenError(Law.A8, f"of {world.nr_cpus} CPUs {found:#x} are seen idle")
     due = choose_idle(chosen, p, world.rqs[chosen].domains, found)
     expect(Law.A8, f"the idle CPU for task {task}", to, due)
-    _send(world, p, placement, to)
+    _send(world, cpu, p, placement, to)
 
 
-def _send(world: World, p: Task, placement: Placement, to: int) -> None:
+def _send(world: World, cpu: int, p: Task, placement: Placement, to: int) -> None:
     """The task belongs to that CPU now, and is queued there after another look at it."""
-    if commit_placement(p, world.rqs[p.cpu], placement, to):
+    home = p.cpu
+    moved = commit_placement(p, world.rqs[home], placement, to)
+    world.hints.counted(cpu, home)
+    if moved:
         world.predict("wake_moved", p.pid, to, None, None)
     else:
         _predict_activate(world, p)
@@ -154,6 +178,8 @@ def activate(
 
 def translate(world: World, cpu: int, rq: int, now: int, this_tick: int, rq_tick: int) -> int:
     """A time of this CPU's clock in that of another run queue, by the last ticks as read."""
+    check_tick(world, cpu, cpu, this_tick)
+    check_tick(world, cpu, rq, rq_tick)
     world.rqs[cpu].timestamp_last_tick = this_tick
     world.rqs[rq].timestamp_last_tick = rq_tick
     return translate_time(now, world.rqs[cpu], world.rqs[rq])

@@ -27,6 +27,8 @@ IDLE, BUSY, NEWLY_IDLE = range(3)
 L01, L16 = 1 << 1, 1 << 16
 """Corrections that change what is counted: see `harness.model.fixes`."""
 
+_TOTALS = ("schedstat", "schedstat_moves", "schedstat_domain")
+
 COUNTED_LATER = frozenset(
     ("ttwu_cnt", "ttwu_moved", "ttwu_attempts", "wunt_cnt", "wunt_moved", "alb_gained")
 ) | {f"{kind}_{way}" for kind in TYPES for way in ("gained", "lost")}
@@ -208,8 +210,35 @@ def moves_conserved(trace: Trace) -> Iterator[Finding]:
             yield totals[-1], f"tasks moved by balancing of type {name}: {words}"
 
 
-def printed_as_logged(trace: Trace) -> Iterator[Finding]:
-    """T0: the text in the format of `/proc/schedstat` has the counters that the events have."""
+def totals(trace: Trace) -> Iterator[Finding]:
+    """T0: none is missing, and the text in the format of `/proc/schedstat` has the same ones."""
+    yield from _missing(trace)
+    yield from _printed_otherwise(trace)
+
+
+def _missing(trace: Trace) -> Iterator[Finding]:
+    """Who logs totals logs those of each CPU, of each of its domains and of each task."""
+    last = next(trace.of("end"), None)
+    if trace.hello is None or last is None or not any(trace.of(*_TOTALS)):
+        return
+    cpus = range(trace.hello.number("cpus"))
+    for name in ("schedstat", "schedstat_moves", "cpu_summary"):
+        for cpu in sorted(set(cpus) - {event.cpu for event in trace.of(name)}):
+            yield last, f"{name} of CPU {cpu} is missing"
+    logged = {(event.cpu, event.number("level")) for event in trace.of("schedstat_domain")}
+    for event in trace.of("domain"):
+        if (event.number("of"), event.number("level")) not in logged:
+            where = f"domain {event.number('level')} of CPU {event.number('of')}"
+            yield last, f"schedstat_domain of {where} is missing"
+    if not _only_totals(trace):
+        due = Counter(event.number("task") for event in trace.of("task_new"))
+        due.subtract(event.number("task") for event in trace.of("task_summary"))
+        for task, number in sorted(due.items()):
+            if number > 0:
+                yield last, f"task_summary of task {task} is missing"
+
+
+def _printed_otherwise(trace: Trace) -> Iterator[Finding]:
     text = schedstat_text(trace)
     last = next(trace.of("end"), None)
     if text is None or last is None:

@@ -310,8 +310,12 @@ class Kernel(ABC):
             self.emit("cpu_summary", ticks=self.ticks[rq.cpu], switches=switches)
         self.acting = 0
         for p in self.tasks.values():
-            info = p.sched_info
-            totals = {"cpu_time": info.cpu_time, "run_delay": info.run_delay, "pcnt": info.pcnt}
-            self.emit("task_summary", task=p.pid, nvcsw=p.nvcsw, nivcsw=p.nivcsw, **totals)
+            self.log_totals(p)
         self.emit("end", events=len(self.events) + 1, dropped=0, result="pass")
         return Trace(tuple(self.events))
+
+    def log_totals(self, p: Task) -> None:
+        """What a task comes to, when it is over."""
+        info = p.sched_info
+        totals = {"cpu_time": info.cpu_time, "run_delay": info.run_delay, "pcnt": info.pcnt}
+        self.emit("task_summary", task=p.pid, nvcsw=p.nvcsw, nivcsw=p.nivcsw, **totals)

@@ -90,6 +90,7 @@ class Machine(Balancing):
             sched_exit(p, parent, self.k)
         p.state = State.EXIT_DEAD
         self.schedule(cpu, preempt=False)
+        self.log_totals(p)
         del self.tasks[p.pid]
         self.ended[p.pid] = self.jiffies
         self.settle()

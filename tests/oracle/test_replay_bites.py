@@ -93,6 +93,10 @@ def by_interrupt(event: Event) -> bool:
     return event.number("ipi") == 1
 
 
+def reads_loads(event: Event) -> bool:
+    return event.number("nr") + event.number("this_nr") > 0
+
+
 CHANGES = [
     ("P1", Change("pick", "task", more, queues_two)),
     ("P1", Change("pick", "prio", more)),
@@ -119,6 +123,11 @@ CHANGES = [
     ("P16", Change("schedule", "now", lambda now: now - 10**7, lambda e: e.ns > 10**8)),
     ("P16", Change("account", "jiffies", lambda jiffies: jiffies + 2)),
     ("A8", Change("place", "to", flip)),
+    ("A8", Change("place", "nr", more, lambda e: not reads_loads(e))),
+    ("A10", Change("place", "nr", lambda nr: nr + 50, reads_loads)),
+    ("A10", Change("place", "this_load", lambda load: load + 9, reads_loads)),
+    ("P16", Change("place", "last_tick", lambda at: at - 10**8, lambda e: e.ns > 3 * 10**8)),
+    ("P16", Change("activate", "rq_tick", lambda at: at - 10**8, lambda e: e.ns > 3 * 10**8)),
     ("A11", Change("cpu_load", "load", more)),
     ("C1", Change("task_new", "task", lambda _: 0)),
     ("C1", Change("wake", "task", lambda _: 999)),
@@ -141,6 +150,8 @@ CHANGES = [
     ("S10", Change("set_policy", "policy", lambda _: 3)),
     ("S10", Change("schedule", "state", lambda _: 3)),
     ("T0", Change("schedstat", "sched_switch", more)),
+    ("T0", Change("schedstat", "ttwu_cnt", lambda number: number - 9, lambda e: e.cpu == 0)),
+    ("T0", Change("schedstat", "ttwu_attempts", lambda _: 0, lambda e: e.cpu == 0)),
     ("T0", Change("task_summary", "run_delay", more)),
 ]
 

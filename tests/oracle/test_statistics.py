@@ -77,6 +77,14 @@ def test_an_identity_broken_alone_is_seen_by_name(rule: str, name: str, by: dict
     assert broken(changed(run(), name, **by)) == {rule}
 
 
+@pytest.mark.parametrize(
+    "name", ["schedstat", "schedstat_domain", "schedstat_moves", "cpu_summary", "task_summary"]
+)
+def test_totals_that_are_missing_are_seen(name: str) -> None:
+    index = max(event.seq for event in run().of(name))
+    assert "T0" in broken(Trace(run().events[:index] + run().events[index + 1 :]))
+
+
 def test_more_gained_than_asked_for_is_seen() -> None:
     """A move that the log has twice is conserved, and yet nobody asked for it."""
     trace = changed(run(), "schedstat_moves", i_gained=10**6, i_lost=10**6)
@@ -118,7 +126,8 @@ def test_a_text_with_other_numbers_is_seen(old: str, new: str) -> None:
 
 
 def test_a_log_of_totals_alone_is_held_to_what_totals_show() -> None:
-    kept = ("hello", "domain", "group", "schedstat", "schedstat_domain", "schedstat_moves", "end")
+    totals = ("schedstat", "schedstat_domain", "schedstat_moves", "cpu_summary")
+    kept = ("hello", "domain", "group", *totals, "end")
     events = [event for event in run().events if event.name in kept]
     trace = Trace((events[0], make("quiet", 1, 0, 0), *events[1:]))
     assert broken(trace) == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.bitmap import has_cpu
 from harness.model.constants import Now, SDFlag, State
 from harness.model.load import LoadRead
 from harness.model.runqueue import Runqueue, translate_time
@@ -53,8 +54,10 @@ class Waking(Kernel):
 
     def _place(self, p: Task, rq: Runqueue, sync: bool) -> bool:
         here = self.rqs[self.acting]
-        theirs = LoadRead(rq.cpu_load, rq.nr_running)
-        ours = LoadRead(here.cpu_load, here.nr_running)
+        theirs = ours = LoadRead(0, 0)
+        if p.cpu != here.cpu and has_cpu(p.cpus_allowed, here.cpu):
+            theirs = LoadRead(rq.cpu_load, rq.nr_running)
+            ours = LoadRead(here.cpu_load, here.nr_running)
         last_tick = rq.timestamp_last_tick
         to = place(p, here.cpu, here.domains, last_tick, theirs, ours, sync=sync)
         self.emit(
