@@ -17,7 +17,6 @@
 
 .equ PRIO_LINK_SHIFT, 4                 # a list head is 16 bytes
 .equ AT_TAIL, 0                         # field `at` of the event enqueue
-.equ AT_HEAD, 1
 .equ AT_PARENT, 2
 
 # LOG_MOVE event[, at]: logs what happened to rdi = task in rsi = array.
@@ -77,23 +76,6 @@ enqueue_task_at:
     UNFRAME
     ret
 END enqueue_task_at
-
-# enqueue_task_head(rdi = task, rsi = array): puts the task first in its list. Only for the idle
-# task of a CPU that goes offline; its wait does not count.
-#   clobbers: rax, rcx, rdx, r8 to r11
-#   locks: the run queue's lock held
-#   irq: off
-PUBLIC enqueue_task_head
-enqueue_task_head:
-    FRAME
-    mov ecx, dword ptr [rdi + task.prio]
-    shl ecx, PRIO_LINK_SHIFT
-    mov rcx, qword ptr [rsi + rcx + prio_array.queue + LIST_NEXT]
-    call array_link
-    LOG_MOVE enqueue, AT_HEAD
-    UNFRAME
-    ret
-END enqueue_task_head
 
 # enqueue_task_before(rdi = task, rsi = array, rdx = other task in it, of the same priority): puts
 # the task right before the other: a child before its parent.

@@ -8,17 +8,6 @@
 .equ LONG_SHIFT, 6
 
 .section .text
-# bit_ffs(rdi = word, not 0) -> eax = number of its lowest set bit. For 0, bsf leaves nothing
-# that one could rely on.
-#   clobbers: nothing else
-#   locks: none
-#   irq: any
-PUBLIC bit_ffs
-bit_ffs:
-    bsf rax, rdi
-    ret
-END bit_ffs
-
 # sched_find_first_bit(rdi = bitmap) -> eax = its first set bit, 140 if only the delimiter is left.
 #   clobbers: nothing else
 #   locks: that of the bitmap's run queue held

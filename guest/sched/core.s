@@ -361,8 +361,6 @@ END finish_task_switch
 PUBLIC resched_task
 resched_task:
     FRAME
-    push rbx
-    mov rbx, rdi
     mov eax, 1
     xchg dword ptr [rdi + task.need_resched], eax   # before the interrupt is sent
     mov ecx, dword ptr [rdi + task.cpu]
@@ -380,7 +378,6 @@ resched_task:
     mov esi, VECTOR_RESCHEDULE
     call ipi_send
 .done:
-    pop rbx
     UNFRAME
     ret
 END resched_task

@@ -14,8 +14,6 @@ _PANIC = re.compile(r"\s*PANIC\b")
 _REFUSAL = re.compile(r"\s*(?:PRINT\s+\"REFUSED|call\s+refuse\b)")
 
 FUNCTIONS: Mapping[str, str] = {
-    "enqueue_task_head": "no path of the kernel calls it; tests/functions has it",
-    "bit_ffs": "no path of the kernel calls it; tests/functions has it",
     "domain_panic": "a panic: the guest has built a domain wrongly",
     "domain_append": "a panic: the guest has built a domain wrongly",
     "domain_fault": "a check of what the guest has built: its message is for a panic",

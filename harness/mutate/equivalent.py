@@ -13,7 +13,6 @@ EQUIVALENT: Mapping[str, str] = {
     "E2": "both searches give the same from bit 0 on",
     "E8": "nobody reads a counter between the two",
     "bitmap.s:sched_find_first_bit:9:drop": "a bitmap always has its delimiter (rule S2)",
-    "core.s:resched_task:2:drop": "rbx is not read again there",
     "domain.s:domain_new:3:plus1": "memory is handed out in cache lines, a byte more is the same",
     "domain.s:domain_new:9:plus1": "what lies behind is handed out later, and cleared by its owner",
     "rebalance.s:balance_interval:10:drop": "an interval is 1 ms at least, so never 0 jiffies",

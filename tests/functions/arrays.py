@@ -16,7 +16,7 @@ from tests.functions.guest import Guest, Logged
 from tests.functions.mirror import Mirror
 
 TASKS, CPUS = 8, 2
-AT_TAIL, AT_HEAD, AT_PARENT = range(3)
+AT_TAIL, AT_PARENT = 0, 2
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,6 @@ class Bench:
             guest.call("enqueue_task_before", task, at, self.address[other.pid])
             model.enqueue_task_before(p, other, array)
             self._log("enqueue", p, array, AT_PARENT)
-        elif step.choice == 2:
-            guest.call("enqueue_task_head", task, at)
-            model.enqueue_task_head(p, array)
-            self._log("enqueue", p, array, AT_HEAD)
         else:
             guest.call("enqueue_task_at", task, at, step.jiffies)
             model.enqueue_task(p, array, step.jiffies)
@@ -135,7 +131,6 @@ class Bench:
 
 FUNCTIONS = (
     "enqueue_task_at",
-    "enqueue_task_head",
     "enqueue_task_before",
     "dequeue_task",
     "requeue_task",

@@ -32,11 +32,6 @@ def put_map(guest: Guest, words: list[int]) -> int:
     return at
 
 
-@agrees("bit_ffs", given=st.tuples(words))
-def first_bit_of_a_word(guest: Guest, word: int) -> None:
-    assert guest.call("bit_ffs", word) == bitmap.__ffs(word)
-
-
 @agrees("sched_find_first_bit", given=st.tuples(maps))
 def first_bit_of_a_map(guest: Guest, words: list[int]) -> None:
     assert guest.call("sched_find_first_bit", put_map(guest, words)) == (

@@ -8,7 +8,7 @@ from harness.toolchain.image import Image, ImageError
 from tests.functions.guest import Guest, PanicError
 from tests.functions.machine import CallError, Layout
 
-FUNCTION = "bit_ffs"
+FUNCTION = "sched_find_first_bit"
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_instructions_are_counted(damaged: Guest) -> None:
         ("31db c3", "does not preserve rbx"),
         ("31ed 4531ff c3", "does not preserve rbp, r15"),
         ("c20800", "does not preserve rsp"),
-        ("31c0 8800 c3", r"bit_ffs\+0x2 \(.*bitmap.s:\d+\)"),  # a write to address 0
-        ("880516000000 c3", r"bit_ffs"),  # a write to code
-        ("0f0b", "bit_ffs"),  # no instruction
+        ("31c0 8800 c3", r"sched_find_first_bit\+0x2 \(.*bitmap.s:\d+\)"),  # a write to address 0
+        ("880516000000 c3", r"sched_find_first_bit"),  # a write to code
+        ("0f0b", "sched_find_first_bit"),  # no instruction
     ],
 )
 def test_a_call_that_goes_wrong_says_where(damaged: Guest, code: str, words: str) -> None:
