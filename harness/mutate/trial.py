@@ -6,6 +6,8 @@ import enum
 import fcntl
 import itertools
 import os
+import subprocess
+import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,7 +23,7 @@ from harness.mutate.mutant import Mutant
 from harness.mutate.tree import FOLDER, Tree
 from harness.oracle.outcome import Outcome
 from harness.oracle.verdict import Verdict
-from harness.toolchain.build import BuildError
+from harness.toolchain.build import ROOT, BuildError
 
 HANDLER = "harness.mutate.trial:handle"
 QUIET = 4.0
@@ -32,6 +34,10 @@ _OWN_SHARE = 0.6
 _PATIENCE = 5
 """How much longer it gets the second time otherwise."""
 _LOG_MIB = 16
+CALLS = "tests.functions"
+"""The module that calls single functions of an image."""
+_CALLS_SECONDS = 300
+_DISAGREES = 9
 _JUDGES = ("oracle", "model", "trace", "workload", "machine")
 
 
@@ -166,8 +172,36 @@ def attempt(job: Job) -> tuple[Status, list[Boot], str]:
         boots.append(boot)
         if boot.killed and not job.to_the_end:
             break
+    function = function_of(job.mutant)
+    if function is not None and not any(boot.killed for boot in boots):
+        try:
+            boots.append(call_functions(image or _build(job, tree), function))
+        except BuildError as error:
+            return Status.UNBUILDABLE, [], str(error).split("\n", 1)[0]
     killed = any(boot.killed for boot in boots)
     return (Status.KILLED if killed else Status.SURVIVED), boots, ""
+
+
+def function_of(mutant: Mutant) -> str | None:
+    """The function that a generic mutant changes; None where the tests are not installed."""
+    parts = mutant.id.split(":")
+    return parts[1] if len(parts) > 1 and (ROOT / "tests" / "functions").is_dir() else None
+
+
+def call_functions(image: Path, function: str) -> Boot:
+    """Holds the function against the model, called by itself, where tests/functions can: what no
+    boot's numbers tell apart may differ for others."""
+    found = subprocess.run(
+        [sys.executable, "-m", CALLS, str(image), function],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=_CALLS_SECONDS,
+        check=False,
+    )
+    if found.returncode not in (0, _DISAGREES):
+        raise RuntimeError(f"{CALLS}: {found.stderr.strip()[-300:]}")
+    return Boot(CALLS, ("agreement",) if found.returncode else (), found.stdout.strip()[:300])
 
 
 def _build(job: Job, tree: Tree) -> Path:
