@@ -43,6 +43,12 @@ class _Figure(Generic[T]):
         self.now = value
         return former
 
+    def had(self, value: T) -> _Former[T]:
+        """A value that it takes on its way to the next one."""
+        former = _Former(value)
+        self.before.append(former)
+        return former
+
     def since(self, seq: int) -> list[T] | None:
         """The values that it had since then; None where that is not remembered."""
         found = [self.now]
@@ -102,6 +108,10 @@ class Hints:
             if self._idle[number].now != rq.is_idle:
                 changing.append(self._idle[number].set(rq.is_idle, None))
         self.touched.clear()
+
+    def shortened(self, cpu: int, rq: int) -> None:
+        """A CPU takes a task out of a run queue to put it back at once, in one operation."""
+        self._changing[cpu].append(self._running[rq].had(self._rqs[rq].nr_running - 1))
 
     def counted(self, cpu: int, rq: int) -> None:
         """A CPU counts something for a run queue, which may be another's."""

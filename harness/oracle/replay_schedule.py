@@ -129,6 +129,8 @@ def set_policy(
     p = world.task(task)
     runqueue = world.home(p, rq)
     kind = check_policy(p, policy, rt_priority)
+    if p.array is not None:
+        world.hints.shortened(cpu, rq)
     result = sched_setscheduler(p, runqueue, kind, rt_priority, cpu, jiffies)
     world.predict_resched(result, runqueue)
 

@@ -76,12 +76,41 @@ def replayed_to_an_outdated_load() -> tuple[Replay, Event, Event]:
     raise AssertionError("the run has no such read")
 
 
+def replayed_to_a_read_of_a_busy_queue() -> tuple[Replay, Event]:
+    """A replay up to where a CPU reads another's length, which is 2 at least."""
+    run = Replay(flat(CPUS).levels(), CPUS, HZ)
+    for e in unbalanced_run(flat(CPUS), jiffies=90, hz=HZ).finish().events:
+        seen = e._replace(seq=10 * e.seq)
+        if e.name == "load" and e.number("rq") != e.cpu and e.number("nr") > 1:
+            return run, seen
+        assert run.feed(seen) is None
+    raise AssertionError("the run has no such read")
+
+
 def test_a_lock_may_come_between_a_read_and_its_event() -> None:
     """What was read before the lock was taken may be outdated by then."""
     run, stored, read = replayed_to_an_outdated_load()
     assert run.feed(stored) is None
     assert run.feed(event("lock", read.seq - 1, read.cpu, read.ns, rq=read.cpu, how=0)) is None
     assert run.feed(read) is None
+
+
+def test_a_task_whose_policy_changes_leaves_its_queue_for_a_moment() -> None:
+    """Another CPU may see the queue without it; never without two."""
+    for missing, allowed in ((1, True), (2, False)):
+        run, read = replayed_to_a_read_of_a_busy_queue()
+        rq = run.world.rqs[read.number("rq")]
+        p, at = rq.curr, (read.seq - 1, rq.cpu, read.ns)
+        standing = {"policy": int(p.policy), "rt_priority": p.rt_priority}
+        jiffies = run.world.jiffies
+        assert (
+            run.feed(event("set_policy", *at, task=p.pid, rq=rq.cpu, jiffies=jiffies, **standing))
+            is None
+        )
+        fields = {**read.fields, "nr": rq.nr_running - missing}
+        found = run.feed(read._replace(values=tuple(fields.values())))
+        assert (found is None) == allowed
+        assert found is None or found.rule.startswith("A10")
 
 
 def test_an_outdated_read_is_found_after_anything_else() -> None:
