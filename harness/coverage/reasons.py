@@ -23,6 +23,16 @@ FUNCTIONS: Mapping[str, str] = {
     "hotplug_move": "only if another CPU is unplugged between two locks",
     "hotplug_evade": "only if a CPU is unplugged while a task of it is woken",
     "set_cpus_allowed": "only if the last CPU of the mask is unplugged meanwhile",
+    "veridian_set_cpus": "a mask without any CPU, which no workload has; a wait for a moment",
+    "schedule_pass": "only if the CPU is plugged in again between two looks at whether it is",
+    "task_info_lock": "only if the task is moved while the lock is waited for",
+    "metrics_print": "only if no CPU has ever switched",
+    "ratio": "only if nothing was counted at all",
+    "pick_runnable": "defect V20 together with algorithm rr: the pick never ends",
+    "queue_remove": "a task that is in no ring: callers have asked before; tests/veridian has it",
+    "overflow_remove": "a task that waits in front or nowhere; tests/veridian has it",
+    "schedule_switch": "defect V06 faults before it comes back",
+    "veridian_finish": "defect V06 faults before it comes back",
     "schedstat_mask": "only with more than 32 CPUs",
 }
 """Functions that no boot calls, or of which no boot executes a part that needs a rare moment."""

@@ -36,6 +36,11 @@ class Scenario:
     params: tuple[tuple[str, str], ...] = ()
 
     @property
+    def defective(self) -> bool:
+        """Whether the guest is asked to re-create a defect: then no run of it need pass."""
+        return any(key == "bug" for key, _ in self.params)
+
+    @property
     def name(self) -> str:
         """Short and unique: ``W8@4``, ``selftest@2/real``, ``W1@1/hz=100``."""
         extra = [] if self.clock == "virtual" else [self.clock]
@@ -99,13 +104,15 @@ def of_workloads(names: Iterable[str], policy: str = "o1") -> tuple[Scenario, ..
 
 def standard(policy: str = "o1") -> tuple[Scenario, ...]:
     """Every workload of the library and the self-tests, and what they leave out."""
-    return of_workloads([SELFTEST, *library_names()], policy) + extra(policy)
+    usual = of_workloads([SELFTEST, *library_names()], policy) + extra(policy)
+    return usual + (_DEFECTS if policy == "veridian" else ())
 
 
 def extra(policy: str) -> tuple[Scenario, ...]:
     """Boots that reach what the library's workloads do not."""
-    own = tuple(Scenario(str(path), load(path).cpus, policy) for path in sorted(OWN.glob("*.yaml")))
-    return (*own, *(_O1 if policy == "o1" else ()))
+    paths = [*sorted(OWN.glob("*.yaml")), *sorted((OWN / policy).glob("*.yaml"))]
+    own = tuple(Scenario(str(path), load(path).cpus, policy) for path in paths)
+    return own + (_O1 if policy == "o1" else _VERIDIAN)
 
 
 _FIXED = (("fix", "all"), ("schedstat", "1"))
@@ -121,3 +128,28 @@ _O1 = (
     Scenario("W9", 1, params=_FIXED),
 )
 """Machines of several shapes, with and without CPUID's list of levels; corrected defects."""
+
+_STEALING = (("algorithm", "rr"),)
+_VERIDIAN = (
+    Scenario("W4", 4, "veridian", params=_STEALING),
+    Scenario("W7", 4, "veridian", params=_STEALING),
+    Scenario(str(OWN / "uneven.yaml"), 4, "veridian", params=_STEALING),
+)
+"""Idle CPUs that steal."""
+
+_REACHED = (
+    ("W1", 1, "V02 V03 V13 V28"), ("W2", 1, "V01"), ("W3", 2, "V11 V21 V22"), ("W9", 1, "V17"),
+    ("W10", 2, "V05 V18"), ("lopsided", 2, "V07 V08 V09 V28"), ("crowd", 1, "V10"),
+    ("plugging", 2, "V15 V16"), ("full", 2, "V19"), ("standing", 2, "V20 V24"),
+    ("snatching", 3, "V06"),
+)  # fmt: skip
+
+
+def _defect(workload: str, cpus: int, bug: str) -> Scenario:
+    own = OWN / "veridian" / f"{workload}.yaml"
+    name = str(own) if own.exists() else workload
+    return Scenario(name, cpus, "veridian", params=(("bug", bug),))
+
+
+_DEFECTS = tuple(_defect(name, cpus, bug) for name, cpus, bugs in _REACHED for bug in bugs.split())
+"""The branches that re-create VeridianOS's defects."""
