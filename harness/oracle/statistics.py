@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from harness.trace.grammar import Event
 from harness.trace.schedstat import (
+    BEGIN,
     CPU_COUNTERS,
     DOMAIN_COUNTERS,
     parse_schedstat,
@@ -243,6 +244,8 @@ def _printed_otherwise(trace: Trace) -> Iterator[Finding]:
     last = next(trace.of("end"), None)
     if text is None or last is None:
         return
+    if sum(line.text == BEGIN for line in trace.text) > 1:
+        yield last, "schedstat: printed more than once"
     try:
         printed = parse_schedstat(text)
     except ValueError as error:

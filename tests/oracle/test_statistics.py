@@ -110,6 +110,11 @@ def test_the_text_has_the_numbers_of_the_events() -> None:
     assert broken(printed(run())) == set()
 
 
+def test_a_text_that_comes_twice_is_seen() -> None:
+    once = printed(run())
+    assert broken(Trace(once.events, text=once.text * 2)) == {"T0"}
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
