@@ -12,7 +12,7 @@ P1 next is the head of the best non-empty active list
   pick task=3 prio=120 running=2 is due
   during: schedule
   due:    pick task=3 prio=120 running=2, then switch prev=2 next=3 voluntary=0
-  seen:   [SCHED] 31 0 6400 pick task=2 prio=120 running=2 *41
+  seen:   [SCHED] 32 0 6600 pick task=2 prio=120 running=2 *40
 
 run queue of CPU 0  model, after the operation  log, so far
 running             3                           2
@@ -22,9 +22,9 @@ nr_running 2, cpu_load 0, expired_timestamp 0, best_expired_prio 140
 
 in the model:
   task 2 task: CPU 0, state 0, NORMAL, prio 120 (static 120), slice 100, sleep_avg 0 ns, \
-timestamp 6000, activated 0, need_resched 0
+timestamp 6200, activated 0, need_resched 0
   task 3 task: CPU 0, state 0, NORMAL, prio 120 (static 120), slice 100, sleep_avg 0 ns, \
-timestamp 6000, activated 0, need_resched 0
+timestamp 6200, activated 0, need_resched 0
 
 the 20 events before it on CPU 0:
 """
