@@ -199,6 +199,7 @@ class Replay:
             )
         if name not in LOCKS:  # a lock is taken after the read that is why it is taken
             world.hints.heard[event.cpu] = event.seq
+            context.ticks = world.ticks
         return None
 
     def _check_clock(self, context: CpuContext, event: Event) -> None:

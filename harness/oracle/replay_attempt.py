@@ -103,8 +103,6 @@ class Balancing:
     attempt: Attempt | None = None
     push: Push | None = None
     scheduling: Pass | None = None
-    jiffies: int = 0
-    """Those that were when it locked the busiest run queue; a newly idle CPU reads them anew."""
     exec_in: Domain | None = None
     """Where sched_exec looks for a CPU."""
     due: TickDue = field(default_factory=TickDue)

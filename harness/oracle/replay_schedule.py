@@ -104,7 +104,7 @@ def resched(world: World, cpu: int, task: int, rq: int, was: int, polling: int, 
 
 def yield_(world: World, cpu: int, task: int, jiffies: int) -> None:
     """sched_yield, up to the schedule() that it ends in."""
-    world.read_jiffies(cpu, jiffies)
+    world.read_jiffies(cpu, jiffies, anew=True)
     p = world.running(world.task(task).pid, cpu)
     if p.array is None:
         raise LawBrokenError(Law.S9, f"task {task} runs and is not queued")
@@ -113,7 +113,7 @@ def yield_(world: World, cpu: int, task: int, jiffies: int) -> None:
 
 def set_nice(world: World, cpu: int, task: int, rq: int, nice: int, jiffies: int) -> None:
     """set_user_nice with a level that is a change."""
-    world.read_jiffies(cpu, jiffies)
+    world.read_jiffies(cpu, jiffies, anew=True)
     p = world.task(task)
     runqueue = world.home(p, rq)
     check_nice(p, nice)

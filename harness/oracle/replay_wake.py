@@ -162,7 +162,7 @@ def activate(
     rq_tick: int,
 ) -> None:
     """Queue it, its sleep credited, and preempt what is worse; also where it was migrated."""
-    world.read_jiffies(cpu, jiffies)
+    world.read_jiffies(cpu, jiffies, anew=True)
     p = world.task(task)
     runqueue = world.home(p, rq)
     context = world.contexts[cpu]

@@ -75,6 +75,8 @@ class CpuContext:
     """The run queue that a task is being moved away from by the migration thread."""
     jiffies: int = 0
     """The last that this CPU read."""
+    ticks: int = 0
+    """Those of the first CPU, at this one's last event that is not about locks."""
     ns: int = 0
     """Time of its last event that is not about locks."""
     evading: Task | None = None
@@ -167,11 +169,15 @@ class World:
         expect(Law.S6, f"the CPU of task {p.pid}", cpu, p.cpu)
         return self.rqs[cpu]
 
-    def read_jiffies(self, cpu: int, jiffies: int) -> None:
-        """What a CPU read of the jiffies, which the first CPU advances before it logs its tick."""
+    def read_jiffies(self, cpu: int, jiffies: int, *, anew: bool = False) -> None:
+        """What a CPU read of the jiffies, which the first CPU advances before it logs its tick.
+
+        ``anew``: since its last event, and not at the beginning of something longer.
+        """
         context = self.contexts[cpu]
-        if not context.jiffies <= jiffies <= self.ticks + 1:
-            due = f"{context.jiffies} to {self.ticks + 1}"
+        least = max(context.jiffies, context.ticks) if anew else context.jiffies
+        if not least <= jiffies <= self.ticks + 1:
+            due = f"{least} to {self.ticks + 1}"
             raise LawBrokenError(Law.P16, f"CPU {cpu} reads jiffies {jiffies}, {due} is due")
         context.jiffies = jiffies
         self.jiffies = max(self.jiffies, jiffies)
