@@ -165,6 +165,10 @@ def pull_law(guest: Guest, ours: int, idle: IdleType) -> None:
         # Far apart, and yet less than a task from the average.
         loads = [LoadRead(128, 1), LoadRead(load, 3), LoadRead(64, 1)]
         agree(guest, Shape(tuple((128, (read,)) for read in loads), HERE, 125), idle)
+    for load in (375, 378, 381, 384):
+        # The average is 125 to 128 above us, where a whole task begins.
+        loads = [LoadRead(0, 0), LoadRead(load, 3), LoadRead(0, 0)]
+        agree(guest, Shape(tuple((128, (read,)) for read in loads), HERE, 125), idle)
 
 
 @agrees("search_gains_power", "search_imbalance",
