@@ -57,7 +57,7 @@ idle_turn:
     mov rdi, gs:[percpu.self]
     call trace_drain_one
     test eax, eax
-    jnz .drained
+    jnz .out
     call idle_must_poll
     test eax, eax
     jnz .poll
@@ -72,9 +72,6 @@ idle_turn:
     call relax
     UNFRAME
     ret
-.drained:
-    pause                               # a full ring takes long: the others go on meanwhile
-    jmp .out
 .schedule:
     POLICY schedule
 .out:

@@ -18,7 +18,7 @@
 .extern ready_enqueue
 .extern ready_take
 .extern schedule_picked
-.extern schedule_switch
+.extern veridian_switch
 .extern should_preempt
 
 .section .text
@@ -116,7 +116,7 @@ schedule_pass:
     call schedule_refill
     cmp r15, r12
     je .same
-    call schedule_switch
+    call veridian_switch
     jmp .out
 .same:
     call schedule_picked

@@ -21,9 +21,6 @@ words_\name:
     .ascii "[SCHED] "
     .asciz "\words\n"
     .popsection
-#   clobbers: caller-saved
-#   locks: any; takes and releases console_lock
-#   irq: off
 PUBLIC message_\name
 message_\name:
     lea rdi, [rip + words_\name]

@@ -47,18 +47,18 @@ schedule_picked:
     ret
 END schedule_picked
 
-# schedule_switch(rbx = cpu_info, r12 = prev, r13 = jiffies, r14 = voluntary, r15 = next): the
+# veridian_switch(rbx = cpu_info, r12 = prev, r13 = jiffies, r14 = voluntary, r15 = next): the
 # switch. It returns when somebody switches back, perhaps on another CPU.
 #   clobbers: caller-saved, and the contents of rbx for the caller
 #   locks: the cpu_info's held at entry; of the CPU it returns on, released
 #   irq: off
-PUBLIC schedule_switch
-schedule_switch:
+PUBLIC veridian_switch
+veridian_switch:
     FRAME
     # Under the lock still: whoever gets it next must see who runs.
     mov gs:[percpu.curr], r15
     call schedule_picked
-    call schedule_account
+    call veridian_account
     mov eax, dword ptr [r12 + task.id]
     mov ecx, dword ptr [r15 + task.id]
     EVENT_AT 1, switch, rax, rcx, r14
@@ -81,15 +81,15 @@ schedule_switch:
     call info_unlock
     pause
     jmp .switch
-END schedule_switch
+END veridian_switch
 
-# schedule_account(rbx = cpu_info, r12 = prev, r13 = jiffies, r14 = voluntary, r15 = next): counts
+# veridian_account(rbx = cpu_info, r12 = prev, r13 = jiffies, r14 = voluntary, r15 = next): counts
 # the switch, for prev, and the time that both have run and waited.
 #   clobbers: rax, rcx, rdx
 #   locks: the cpu_info's held
 #   irq: off
-PRIVATE schedule_account
-schedule_account:
+PRIVATE veridian_account
+veridian_account:
     FRAME
     inc qword ptr [rbx + cpu_info.context_switches]
     add qword ptr [rbx + cpu_info.voluntary], r14
@@ -128,7 +128,7 @@ schedule_account:
     # Bug V28: counted for next, from prev's state.
     mov rdx, r15
     jmp .counted
-END schedule_account
+END veridian_account
 
 # veridian_begin(rdi = the task that ran before): the incoming side of a switch, in a task that
 # runs for the first time.

@@ -27,7 +27,7 @@ veridian_tick:
     mov rax, gs:[percpu.curr]
     cmp rax, qword ptr [rbx + cpu_info.idle_task]
     je .balance
-    call tick_account
+    call veridian_tick_account
 .balance:
     call balance_tick
     cmp dword ptr gs:[percpu.cpu], 0
@@ -39,13 +39,13 @@ veridian_tick:
     ret
 END veridian_tick
 
-# tick_account(rbx = cpu_info): a tick of the running task. At 0 it is to reschedule, which looks at
-# the slice before it gives it a new one.
+# veridian_tick_account(rbx = cpu_info): a tick of the running task. At 0 it is to reschedule, which
+# looks at the slice before it gives it a new one.
 #   clobbers: caller-saved
 #   locks: takes and releases the cpu_info's
 #   irq: off
-PRIVATE tick_account
-tick_account:
+PRIVATE veridian_tick_account
+veridian_tick_account:
     FRAME
     push r12
     mov rdi, rbx
@@ -71,4 +71,4 @@ tick_account:
     # Bug V02: by the time schedule looks, the slice is not over.
     mov dword ptr [r12 + task.time_slice], DEFAULT_TIME_SLICE
     jmp .unlock
-END tick_account
+END veridian_tick_account

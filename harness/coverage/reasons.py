@@ -31,7 +31,7 @@ FUNCTIONS: Mapping[str, str] = {
     "pick_runnable": "defect V20 together with algorithm rr: the pick never ends",
     "queue_remove": "a task that is in no ring: callers have asked before; tests/veridian has it",
     "overflow_remove": "a task that waits in front or nowhere; tests/veridian has it",
-    "schedule_switch": "defect V06 faults before it comes back",
+    "veridian_switch": "defect V06 faults before it comes back",
     "veridian_finish": "defect V06 faults before it comes back",
     "schedstat_mask": "only with more than 32 CPUs",
 }

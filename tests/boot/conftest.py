@@ -18,7 +18,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Variants:
 @pytest.fixture(scope="session")
 def crashing_guest(variants: Variants) -> Path:
     """The guest in which a task that the monitor starts crashes: crash.s says how."""
-    monitor = "monitor/monitor.s"
+    monitor = "monitor/commands.s"
     changes = [
         Change(monitor, [".extern work_spin"], [".extern crash"], indent=0),
         Change(monitor, ["lea rsi, [rip + work_spin]"], ["lea rsi, [rip + crash]"]),

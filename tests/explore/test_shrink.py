@@ -54,10 +54,10 @@ def test_nothing_that_matters_is_lost() -> None:
 
 
 def test_a_found_race_shrinks_to_a_file_that_shows_it(raced: Subject, tmp_path: Path) -> None:
-    seeds = (Seed.parse(f"points:delay:16:0:{number}") for number in range(1, 15))
+    seeds = (Seed.parse(f"points:delay:16:0:{number}") for number in range(1, 60))
     seed, broken = next((s, run.broken[0]) for s in seeds if (run := boot_once(raced, s)).broken)
     finding = Finding(broken.rule, broken.place, broken.words, seed, ("--cpus", "2"))
-    words = shrink_finding(raced, finding, 8, tmp_path)
+    words = shrink_finding(raced, finding, 24, tmp_path)
     (file,) = tmp_path.glob("*.yaml")
     assert str(file) in words and str(file) in finding.command
     smaller = load(file)

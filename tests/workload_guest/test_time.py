@@ -109,8 +109,8 @@ def test_timers_keep_their_period(run_tasks: RunTasks, mode: str, sleeps: int, l
     """)
     assert seen.sleeps("one") == [INTERRUPTIBLE] * sleeps
     (mark,) = seen.of("set_nice", "one")
-    # The relative timer starts again after a sleep that ended up to a tick late.
-    assert last * MS <= mark.ns - seen.begin("one") <= (last + 2) * MS
+    # The relative timer starts again after a sleep that ended up to a tick late; so did the last.
+    assert last * MS <= mark.ns - seen.begin("one") <= (last + 3) * MS
 
 
 def test_timers_of_one_task_are_independent(run_tasks: RunTasks) -> None:
@@ -127,7 +127,5 @@ def test_timers_of_one_task_are_independent(run_tasks: RunTasks) -> None:
     """)
     begin = seen.begin("one")
     at = [(event.ns - begin) // MS for event in seen.of("set_nice", "one")]
-    assert [when - expected for when, expected in zip(at, [10, 14, 20], strict=True)] in (
-        [0, 0, 0],
-        [1, 1, 1],
-    )
+    # Each sleep ends up to a tick late.
+    assert all(when - due in (0, 1) for when, due in zip(at, [10, 14, 20], strict=True))
