@@ -52,5 +52,5 @@ def subject(image: Image) -> Subject:
 @pytest.fixture(scope="session")
 def raced(planted: Callable[[str], Path]) -> Subject:
     """A guest that forgets to look twice whose run queue it has locked, and work that shows it."""
-    workload = replace(load("W8"), duration=Span(40, Unit.TICKS))
+    workload = replace(load("W8"), duration=Span(160, Unit.TICKS))
     return Subject(planted("no-second-look"), workload)
