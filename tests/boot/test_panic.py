@@ -149,7 +149,8 @@ def test_a_cpu_that_stops_is_a_hang_with_its_place(
 def test_the_log_until_the_panic_is_saved(boot: Booter, crashing_guest: Path) -> None:
     run = crash(boot, crashing_guest, "null_pointer", clock="virtual")
     report_of(run)
-    assert set(run.trace.damage_counts) == {DamageKind.MISSING_END}
+    # A CPU may be stopped between drawing a number and writing its event: a gap.
+    assert set(run.trace.damage_counts) - {DamageKind.GAP} == {DamageKind.MISSING_END}
     (task,) = run.trace.of("task_new")
     last = [event for event in run.trace.events if event.cpu == 1][-1]
     assert (last.name, last.number("next")) == ("switch", task.number("task"))

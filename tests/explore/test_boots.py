@@ -46,7 +46,7 @@ def test_race_points_repeat_a_seed_byte_for_byte(subject: Subject, algorithm: st
 
 @pytest.mark.parametrize(
     ("text", "most"),
-    [("plugin:yield:50:0:{}", 8), ("points:delay:16:0:{}", 10), ("stress:delay:16:0:{}", 60)],
+    [("plugin:yield:50:0:{}", 8), ("points:delay:16:0:{}", 40), ("stress:delay:16:0:{}", 60)],
 )
 def test_a_planted_race_is_found(
     raced: Subject, text: str, most: int, request: pytest.FixtureRequest
