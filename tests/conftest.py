@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ import pytest
 from harness import pytest_plugin
 from tests.harness import guests
 from tests.trace.logs import BUILD
+
+
+def pytest_configure() -> None:
+    """What tests interrupt must be interruptible, however the suite itself was started: a shell
+    gives what it runs in the background an ignored SIGINT, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

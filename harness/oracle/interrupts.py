@@ -9,6 +9,8 @@ from harness.trace.trace import Trace
 
 RESCHEDULE = 0xFC
 """Vector of the interrupt, `VECTOR_RESCHEDULE` of the guest."""
+CALL = 0xFA
+"""Vector of the interrupt that has a CPU run a function, `VECTOR_CALL` of the guest."""
 TICKS_TO_ARRIVE = 1
 """Ticks that the target may begin first: one that was pending already when the interrupt came."""
 

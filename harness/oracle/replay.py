@@ -113,6 +113,7 @@ REMARKS: Mapping[str, Handler] = {
     "resched": replay_schedule.resched,
     "load": replay_reads.load,
     "tick": replay_tick.tick,
+    "ipi_recv": replay_tick.ipi_recv,
     "task_free": replay_fork.task_free,
     "schedstat": replay_stats.schedstat,
     "schedstat_domain": replay_stats.schedstat_domain,

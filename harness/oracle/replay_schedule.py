@@ -80,7 +80,8 @@ def go_on_with_schedule(world: World, cpu: int, *, found: bool) -> None:
 
 def _decide(world: World, cpu: int, departure: Departure, now: Now) -> None:
     rq = world.rqs[cpu]
-    world.contexts[cpu].asked = False
+    context = world.contexts[cpu]
+    context.asked = context.called = False
     decision = decide(rq, now.ns)
     next, prio = decision.next, decision.next.prio
     if next is not rq.idle:

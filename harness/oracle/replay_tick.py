@@ -6,6 +6,7 @@ from harness.model.constants import Now
 from harness.model.load import decayed_load
 from harness.model.prio import expired_starving, task_interactive
 from harness.model.tick import TickAction, scheduler_tick
+from harness.oracle.interrupts import CALL
 from harness.oracle.replay_balance import tick_begins
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_reads import check_length
@@ -57,6 +58,12 @@ def tick(world: World, cpu: int, n: int) -> None:
     if context.asked and context.ticks_asked > allowed:
         raise LawBrokenError(Law.P8, f"CPU {cpu} has ticked {context.ticks_asked} times since")
     tick_begins(world, cpu)
+
+
+def ipi_recv(world: World, cpu: int, vector: int) -> None:
+    """A CPU that is called by another serves that one before it reschedules."""
+    if vector == CALL:
+        world.contexts[cpu].asked, world.contexts[cpu].called = False, True
 
 
 def cpu_load(world: World, cpu: int, nr: int, load: int) -> None:

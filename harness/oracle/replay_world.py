@@ -85,6 +85,9 @@ class CpuContext:
     """Whether it was asked to reschedule: the log said so, or its own tick or fork did it."""
     ticks_asked: int = 0
     """Ticks taken since then."""
+    called: bool = False
+    """It has a function to run for another CPU first, however long that takes: at the end of
+    the run it logs its totals."""
     balancing: Balancing = field(default_factory=Balancing)
     """What it is in the middle of, and due for, in load balancing."""
     operations: int = 0
@@ -185,7 +188,7 @@ class World:
     def ask(self, cpu: int) -> None:
         """A CPU is to reschedule, and nothing may keep it from that for long."""
         context = self.contexts[cpu]
-        if not context.asked:
+        if not context.asked and not context.called:
             context.asked, context.ticks_asked = True, 0
 
     def predict(self, name: str, *values: Value | None) -> None:

@@ -4,10 +4,11 @@
 work        ticks that found a task running, of all ticks of all CPUs, in percent
 operations  switches to a task (not to an idle task) per second of guest time
 wait        time from the moment that a task is queued to the one that it runs, in us: mean and
-            greatest; that a task is moved meanwhile does not end its wait
+            greatest; that a task is moved meanwhile does not end its wait, the last tick does
 fairness    Jain's index of the ticks that equal tasks got, (sum x)^2 / (n sum x^2): 1 is even, 1/n
             is all for one. Equal: instances of one group (hog/0, hog/1, ...), and forks of one
-            template. The least of all groups that had 10 ticks a task and more
+            template, once they were queued. The least of all groups that had 10 ticks a task and
+            more
 migrations  runs that begin on another CPU than the task's last one
 switches    of all CPUs
 idle        ticks on which a CPU idled while tasks waited on some CPU, in percent of all ticks
@@ -93,6 +94,7 @@ class _Reading:
     life: Counter[int] = field(default_factory=Counter)
     totals: Counter[str] = field(default_factory=Counter)
     wait_max: int = 0
+    last_tick: int = 0
 
     def begin(self, event: Event) -> None:
         task = event.number("task")
@@ -102,11 +104,11 @@ class _Reading:
 
     def tick(self, event: Event, idle: frozenset[int]) -> None:
         self.totals["ticks"] += 1
+        self.last_tick = event.ns
         task = self.current.get(event.cpu, event.cpu)
         if task not in idle:
             self.totals["work"] += 1
-            group = self.group.get(task, str(task))
-            self.got[group][task << 32 | self.life[task]] += 1
+            self.grant(task, 1)
         elif self.since:
             self.totals["idle"] += 1
 
@@ -121,7 +123,23 @@ class _Reading:
         self.totals["runs"] += 1
         self.totals["migrations"] += self.last_cpu.get(task, event.cpu) != event.cpu
         self.last_cpu[task] = event.cpu
-        waited = event.ns - self.since.pop(task, event.ns)
+        self.wait(event.ns - self.since.pop(task, event.ns))
+
+    def queue(self, event: Event) -> None:
+        task = event.number("task")
+        self.grant(task, 0)
+        if task not in self.current.values():
+            self.since.setdefault(task, event.ns)
+
+    def finish(self) -> None:
+        """Who waits still has waited for the rest of the run."""
+        for since in self.since.values():
+            self.wait(max(self.last_tick - since, 0))
+
+    def grant(self, task: int, ticks: int) -> None:
+        self.got[self.group.get(task, str(task))][task << 32 | self.life[task]] += ticks
+
+    def wait(self, waited: int) -> None:
         self.totals["waits"] += 1
         self.totals["waited"] += waited
         self.wait_max = max(self.wait_max, waited)
@@ -136,6 +154,7 @@ def figures(trace: Trace, outcome: str = "") -> Figures:
     seen = _Reading()
     for event in trace.events:
         _read(seen, event, idle)
+    seen.finish()
     first, last = trace.events[0].ns, max(event.ns for event in trace.events)
     return Figures(
         policy=hello.word("policy"),
@@ -163,9 +182,7 @@ def _read(seen: _Reading, event: Event, idle: frozenset[int]) -> None:
     elif name == "switch":
         seen.switch(event, idle)
     elif name in _QUEUED:
-        task = event.number("task")
-        if task not in seen.current.values():
-            seen.since.setdefault(task, event.ns)
+        seen.queue(event)
 
 
 def jain(shares: Iterable[int]) -> float:

@@ -119,7 +119,9 @@ def _check(item: Code, template: Template, expected: Expected) -> None:
         raise _wrong(item, f"register {missing}" if missing else "the whole instruction")
     if expected.memory is not None:
         found = [operand for operand in template.operands if operand[0] == "m"]
-        if not any(_same_address(operand, expected.memory, expected) for operand in found):
+        # An address of two bytes alone says that the address size is 16.
+        bits = 16 if expected.memory.address_bits == 16 or template.disp[1] == 2 else 32
+        if not any(_same_address(operand, expected.memory, expected, bits) for operand in found):
             raise _wrong(item, "the address")
     numbers = [operand for operand in template.operands if operand[0] == "i"]
     for value, column in expected.immediates:
@@ -145,7 +147,7 @@ def _same_number(value: int, found: int, size: int) -> bool:
     return fits and (value - found) % (1 << bits) == 0
 
 
-def _same_address(found: tuple[object, ...], memory: Memory, expected: Expected) -> bool:
+def _same_address(found: tuple[object, ...], memory: Memory, expected: Expected, bits: int) -> bool:
     _, _, base, index, scale, disp, _ = found
     if expected.absolute:
         return base == "rsp"
@@ -159,6 +161,5 @@ def _same_address(found: tuple[object, ...], memory: Memory, expected: Expected)
         return False
     assert isinstance(disp, int)
     if isinstance(memory.disp, int):
-        modulus = 1 << (16 if memory.address_bits == 16 else 32)
-        return (disp - memory.disp) % modulus == 0
+        return (disp - memory.disp) % (1 << bits) == 0
     return True

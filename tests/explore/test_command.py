@@ -50,6 +50,13 @@ def test_ctrl_c_ends_at_once_and_leaves_no_process() -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        _interrupt(process)
+    finally:
+        process.kill()
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not (started := children(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)

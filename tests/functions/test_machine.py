@@ -9,6 +9,8 @@ from tests.functions.guest import Guest, PanicError
 from tests.functions.machine import CallError, Layout
 
 FUNCTION = "sched_find_first_bit"
+SOMEBODY = 200
+"""A CPU that no test makes the machine's."""
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_a_call_that_goes_wrong_says_where(damaged: Guest, code: str, words: str
 
 def test_a_panic_is_its_words(guest: Guest) -> None:
     lock = Layout.of(guest.image, "lock")
-    guest.write(guest.scratch(lock.size), lock.pack({"owner": 1}))
+    guest.write(guest.scratch(lock.size), lock.pack({"owner": SOMEBODY}))
     with pytest.raises(PanicError, match=r"^spin_unlock: this CPU does not hold the lock$"):
         guest.call("spin_unlock", guest.scratch(lock.size))
 

@@ -8,6 +8,7 @@ import pytest
 
 from harness.model.domain import flat
 from harness.model.load import decayed_load
+from harness.oracle.interrupts import CALL
 from harness.oracle.replay import Replay, replay
 from harness.oracle.veridian.replay import replay as veridian_replay
 from harness.trace.grammar import Event
@@ -41,7 +42,9 @@ def asked_while_idle(events: Sequence[Event], name: str) -> list[Event]:
 
 @pytest.mark.parametrize(("clock", "allowed"), [("virtual", 2), ("real", 50)])
 def test_an_idle_cpu_may_be_stopped_by_the_host_and_not_for_ever(clock: str, allowed: int) -> None:
-    """Under the real clock ticks may come faster than its loop gets on between them."""
+    """Under the real clock ticks may come faster than its loop gets on between them. Under any, it
+    may have a function to run before it reschedules.
+    """
     end = event("end", 0, 0, 2 * 10**9, result="pass")
     machine = Machine(1)
     machine.create(0)
@@ -51,6 +54,8 @@ def test_an_idle_cpu_may_be_stopped_by_the_host_and_not_for_ever(clock: str, all
     found = replay(under_clock(clock, [*begun, *ticks(allowed + 1), end]))
     assert found is not None
     assert found.rule.startswith("P8")
+    called = event("ipi_recv", 0, 0, 10**9, vector=CALL)
+    assert replay(under_clock(clock, [*begun, called, *ticks(allowed + 1), end])) is None
 
     kernel = Kernel(1)
     kernel.create(0)
@@ -59,6 +64,7 @@ def test_an_idle_cpu_may_be_stopped_by_the_host_and_not_for_ever(clock: str, all
     late = veridian_replay(under_clock(clock, [*begun, *ticks(allowed + 1)]))
     assert late is not None
     assert late.rule.startswith("P8")
+    assert veridian_replay(under_clock(clock, [*begun, called, *ticks(allowed + 1)])) is None
 
 
 def replayed_to_an_outdated_load() -> tuple[Replay, Event, Event]:

@@ -52,6 +52,15 @@ def test_waits_last_from_queue_to_cpu_also_across_a_move() -> None:
     assert found.operations == 3e9 / 2050
 
 
+def test_who_never_runs_waits_to_the_last_tick_and_counts_for_fairness() -> None:
+    queued: list[Step] = [("enqueue", 0, 100, {"task": task}) for task in (2, 3)]
+    ran: list[Step] = [("tick", 0, 110 + n, {"n": n}) for n in range(1, 41)]
+    run: Step = ("switch", 0, 105, {"prev": 0, "next": 2})
+    found = figures(trace(new(2, "a/0"), new(3, "a/1"), *queued, run, *ran))
+    assert found.fairness == 0.5
+    assert (found.waits, found.wait_total, found.wait_max) == (2, 5 + 50, 50)
+
+
 def test_ticks_are_work_or_idle_and_idle_over_waiting_tasks_counts() -> None:
     found = figures(
         trace(

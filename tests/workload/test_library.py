@@ -52,7 +52,7 @@ def test_each_fits_smaller_machines(name: str, cpus: int) -> None:
 def test_w1_has_three_equal_hogs_on_one_cpu() -> None:
     first, *others = decode(encode(load("W1"))).tasks
     assert len(others) == 2
-    assert all((t.nice, t.program, t.start_cpu) == (0, first.program, 0) for t in [first, *others])
+    assert all((t.nice, t.program, t.affinity) == (0, first.program, 1) for t in [first, *others])
 
 
 def test_w2_has_the_nice_values_of_the_slices() -> None:
@@ -68,17 +68,18 @@ def test_w3_wakes_across_cpus() -> None:
     assert len(wakers) == 3
 
 
+@pytest.mark.parametrize("name", ["W1", "W2"])
+def test_w1_and_w2_stay_on_one_cpu(name: str) -> None:
+    assert all(task.cpus == frozenset({0}) for task in load(name).tasks)
+
+
 @pytest.mark.parametrize(("name", "pinned"), [("W4", 0), ("W5", 8), ("W5-all", 16)])
-def test_w4_and_w5_fork_sixteen_hogs_on_cpu_0(name: str, pinned: int) -> None:
-    workload = load(name)
-    parent = workload.tasks[0]
-    assert parent.start_cpu == 0
-    templates = {task.name: task for task in workload.tasks if task.template}
-    (loop,) = parent.program
-    forks = [step for _, step in walk((loop,), ()) if isinstance(step, Fork)]
-    times = getattr(loop, "times", 0)
-    assert times * len(forks) == 16
-    assert times * sum(templates[fork.template].cpus == frozenset({0}) for fork in forks) == pinned
+def test_w4_and_w5_start_sixteen_hogs_on_cpu_0(name: str, pinned: int) -> None:
+    tasks = load(name).tasks
+    assert sum(task.count for task in tasks) == 16
+    bound = [task for task in tasks if task.cpus == frozenset({0})]
+    assert sum(task.count for task in bound) == pinned
+    assert all(task.start_cpu == 0 for task in tasks if task not in bound)
 
 
 def test_w6_stands_at_the_ends_of_the_bitmaps_words() -> None:

@@ -76,6 +76,7 @@ REMARKS: Mapping[str, Handler] = {
     "v_load": placing.v_load,
     "cpu_online": schedule.cpu_online,
     "tick": schedule.tick,
+    "ipi_recv": schedule.ipi_recv,
     "ipi_send": schedule.ipi_send,
     "lock": schedule.lock,
     "unlock": schedule.unlock,

@@ -6,11 +6,9 @@ from harness.model.veridian import balance, core
 from harness.model.veridian.exit import ENDED
 from harness.model.veridian.pick import Algorithm
 from harness.model.veridian.wait import Claim
+from harness.oracle.interrupts import CALL, RESCHEDULE
 from harness.oracle.veridian.laws import Law, LawBrokenError, expect
 from harness.oracle.veridian.world import World, state_of
-
-RESCHEDULE = 0xFC
-"""The vector whose handler lets a CPU reschedule."""
 
 TICKS_TO_RESCHEDULE = 2
 TICKS_ON_A_BUSY_HOST = 50
@@ -31,7 +29,7 @@ def v_schedule(world: World, task: int, state: int, preempt: int, slice: int, ji
     prev.state = state_of(state)
     if prev is cpu.idle and state:
         raise LawBrokenError(Law.S9, f"the idle task of CPU {cpu.number} is in state {state}")
-    context.asked = False
+    context.asked = context.called = False
     decision = core.decide(cpu, jiffies, preempt=bool(preempt))
     if found := decision.comparison:
         prios = found.current_prio, found.next_prio
@@ -98,6 +96,12 @@ def tick(world: World, n: int) -> None:
     if context.asked and context.ticks_asked > allowed:
         words = f"CPU {cpu.number} has ticked {context.ticks_asked} times since it was asked"
         raise LawBrokenError(Law.P8, words)
+
+
+def ipi_recv(world: World, vector: int) -> None:
+    """A CPU that is called by another serves that one before it reschedules."""
+    if vector == CALL:
+        world.context.asked, world.context.called = False, True
 
 
 def _balances(world: World, ticks: int) -> bool:

@@ -48,6 +48,9 @@ class CpuContext:
     """Whether it was asked to reschedule."""
     ticks_asked: int = 0
     """Ticks taken since then."""
+    called: bool = False
+    """It has a function to run for another CPU first, however long that takes: at the end of
+    the run it logs its totals."""
     tick_due: bool = False
     """The running task has to account a tick."""
     balance_due: bool = False
@@ -196,7 +199,7 @@ class World:
     def ask(self, cpu: int) -> None:
         """A CPU is to reschedule, and nothing may keep it from that for long."""
         context = self.contexts[cpu]
-        if not context.asked:
+        if not context.asked and not context.called:
             context.asked, context.ticks_asked = True, 0
 
     def check_serves(self, p: Task, cpu: Cpu) -> None:
