@@ -46,5 +46,9 @@ def rules() -> None:
     for heading in ("rule", "says", "read from"):
         table.add_column(heading, overflow="fold")
     for entry in entries():
-        table.add_row(entry.name, entry.statement, "; ".join(s.value for s in entry.sources))
+        name = entry.name
+        for reading in entry.readings:
+            sources = "; ".join(source.value for source in reading.sources)
+            table.add_row(name, reading.statement, sources)
+            name = ""
     out.print(table)

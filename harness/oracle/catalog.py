@@ -1,19 +1,20 @@
 """Every rule that this project holds a run against: its name, what it says, what it is read from.
 
-The letters: S structure, K locks, C conservation, P policy, A the arithmetic of a part of the fact
-sheet, U unplugged CPUs, T totals and statistics, V the second policy, H the hardware below.
+The letters: S structure, K locks, C conservation, P policy, A and B the arithmetic of a part of the
+fact sheet, U unplugged CPUs, T totals and statistics, V the second policy, H the hardware below.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.oracle.replay_laws import Law
 from harness.oracle.rules import RULES
+from harness.oracle.veridian import laws as veridian
 
-LETTERS = "SKCPAUTVH"
+LETTERS = "SKCPABUTVH"
 """The kinds of rules, in the order in which they are listed."""
 
 
@@ -25,6 +26,8 @@ class Source(enum.Enum):
     """Lock and unlock are logged from that level on."""
     REPLAY_O1 = "replay, o1"
     """Every event is held against the model, which decides with the same inputs."""
+    REPLAY_VERIDIAN = "replay, veridian"
+    """The same for the second policy."""
     CHECKED_GUEST = "checked guest"
     """The guest looks at its own memory, at each unlock and switch (``--checked``)."""
 
@@ -47,24 +50,36 @@ CHECKED_GUEST: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A rule by its name, such as ``P3``."""
+class Reading:
+    """What a rule says, and where that is looked at."""
 
-    name: str
     statement: str
     sources: tuple[Source, ...]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A rule by its name, such as ``P3``; parts that look at different sides of it say so."""
+
+    name: str
+    readings: tuple[Reading, ...]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(source for reading in self.readings for source in reading.sources)
+
+
 def entries() -> list[Entry]:
     """All rules by name; one that several parts look at is listed once, with all its sources."""
-    statements: dict[str, str] = {}
-    sources: dict[str, list[Source]] = {}
+    rules: dict[str, dict[str, list[Source]]] = {}
     for text, source in _texts():
         name, _, statement = text.partition(" ")
-        statements.setdefault(name, statement)
-        sources.setdefault(name, []).append(source)
-    listed = [Entry(name, statements[name], tuple(sources[name])) for name in statements]
-    return sorted(listed, key=_order)
+        rules.setdefault(name, {}).setdefault(statement, []).append(source)
+    return sorted((_entry(name, said) for name, said in rules.items()), key=_order)
+
+
+def _entry(name: str, said: Mapping[str, Sequence[Source]]) -> Entry:
+    return Entry(name, tuple(Reading(words, tuple(sources)) for words, sources in said.items()))
 
 
 def _texts() -> Iterator[tuple[str, Source]]:
@@ -73,6 +88,7 @@ def _texts() -> Iterator[tuple[str, Source]]:
         locks = rule.name.partition(" ")[0] in LOCK_RULES
         yield rule.name, Source.LOCK_LOG if locks else Source.LOG
     yield from _all(CHECKED_GUEST, Source.CHECKED_GUEST)
+    yield from _all((law.value for law in veridian.Law), Source.REPLAY_VERIDIAN)
 
 
 def _all(texts: Iterable[str], source: Source) -> Iterator[tuple[str, Source]]:

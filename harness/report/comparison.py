@@ -9,7 +9,7 @@ fairness    Jain's index of the ticks that equal tasks got, (sum x)^2 / (n sum x
             is all for one. Equal: instances of one group (hog/0, hog/1, ...), and forks of one
             template, once they were queued. The least of all groups that had 10 ticks a task and
             more
-migrations  runs that begin on another CPU than the task's last one
+migrations  times that a task is queued or run on another CPU than before
 switches    of all CPUs
 idle        ticks on which a CPU idled while tasks waited on some CPU, in percent of all ticks
 ==========  ======================================================================================
@@ -121,13 +121,13 @@ class _Reading:
         if task in idle:
             return
         self.totals["runs"] += 1
-        self.totals["migrations"] += self.last_cpu.get(task, event.cpu) != event.cpu
-        self.last_cpu[task] = event.cpu
+        self.place(task, event.cpu)
         self.wait(event.ns - self.since.pop(task, event.ns))
 
     def queue(self, event: Event) -> None:
         task = event.number("task")
         self.grant(task, 0)
+        self.place(task, event.number("rq"))
         if task not in self.current.values():
             self.since.setdefault(task, event.ns)
 
@@ -135,6 +135,10 @@ class _Reading:
         """Who waits still has waited for the rest of the run."""
         for since in self.since.values():
             self.wait(max(self.last_tick - since, 0))
+
+    def place(self, task: int, cpu: int) -> None:
+        self.totals["migrations"] += self.last_cpu.get(task, cpu) != cpu
+        self.last_cpu[task] = cpu
 
     def grant(self, task: int, ticks: int) -> None:
         self.got[self.group.get(task, str(task))][task << 32 | self.life[task]] += ticks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from harness.oracle.catalog import CHECKED_GUEST, Entry, Source, entries
 from harness.oracle.replay_laws import Law
 from harness.oracle.rules import RULES
+from harness.oracle.veridian.laws import Law as VeridianLaw
 
 ROOT = Path(__file__).parents[2]
 BROKEN = re.compile(r"^\s+BROKEN (\w+),", re.MULTILINE)
@@ -18,7 +20,7 @@ BROKEN = re.compile(r"^\s+BROKEN (\w+),", re.MULTILINE)
 def test_every_rule_is_listed_once() -> None:
     names = [entry.name for entry in entries()]
     assert len(names) == len(set(names))
-    assert {law.name for law in Law} <= set(names)
+    assert {law.name for law in Law} | {law.name for law in VeridianLaw} <= set(names)
     assert {rule.name.split()[0] for rule in RULES} <= set(names)
 
 
@@ -34,18 +36,28 @@ def test_the_checked_guest_has_exactly_its_rules() -> None:
     assert named == {text.split()[0] for text in CHECKED_GUEST}
 
 
-def _tests() -> str:
-    return "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+VERIDIAN = ROOT / "tests" / "veridian"
 
 
-TESTS = _tests()
+def _text(paths: Iterable[Path]) -> str:
+    return "\n".join(path.read_text() for path in paths)
+
+
+FILES = set((ROOT / "tests").rglob("test_*.py"))
+THERE = set(VERIDIAN.rglob("*.py"))
+TESTS_OF_VERIDIAN, TESTS = _text(THERE), _text(FILES - THERE)
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_each_rule_is_seen_broken_by_a_test(entry: Entry) -> None:
-    # By its name, as the verdict or the violation gives it, and not only in this file.
+    # By its name, as the verdict or the violation gives it, and not only in this file; what both
+    # policies have, in the tests of both.
     name = re.escape(entry.name)
-    assert re.search(rf"Law\.{name}\b|[\"']{name}[\"' :]", TESTS), entry
+    named = re.compile(rf"Law\.{name}\b|[\"']{name}[\"' :]")
+    if Source.REPLAY_VERIDIAN in entry.sources:
+        assert named.search(TESTS_OF_VERIDIAN), entry
+    if set(entry.sources) - {Source.REPLAY_VERIDIAN}:
+        assert named.search(TESTS), entry
 
 
 def test_a_rule_that_several_look_at_names_them_all() -> None:
@@ -53,3 +65,5 @@ def test_a_rule_that_several_look_at_names_them_all() -> None:
     assert by_name["S1"].sources == (Source.REPLAY_O1, Source.CHECKED_GUEST)
     sources = (Source.REPLAY_O1, Source.LOCK_LOG, Source.CHECKED_GUEST)
     assert by_name["K1"].sources == sources
+    first, second = by_name["P4"].readings
+    assert (first.sources, second.sources) == ((Source.REPLAY_O1,), (Source.REPLAY_VERIDIAN,))

@@ -37,7 +37,7 @@ def test_waits_last_from_queue_to_cpu_also_across_a_move() -> None:
             new(2, "a/0"),
             ("enqueue", 0, 100, {"task": 2}),
             ("dequeue", 0, 150, {"task": 2}),
-            ("enqueue", 1, 150, {"task": 2}),
+            ("enqueue", 1, 150, {"task": 2, "rq": 1}),
             ("switch", 1, 400, {"prev": 1, "next": 2}),
             ("switch", 1, 900, {"prev": 2, "next": 1, "voluntary": 0}),
             ("switch", 0, 1000, {"prev": 0, "next": 2}),
@@ -47,7 +47,7 @@ def test_waits_last_from_queue_to_cpu_also_across_a_move() -> None:
         )
     )
     assert (found.waits, found.wait_total, found.wait_max) == (3, 300 + 100 + 50, 300)
-    assert (found.runs, found.switches, found.migrations) == (3, 5, 1)
+    assert (found.runs, found.switches, found.migrations) == (3, 5, 2)
     assert found.wait_mean == 150
     assert found.operations == 3e9 / 2050
 

@@ -26,7 +26,6 @@ class Law(enum.Enum):
     C1 = "C1 every task exists exactly once"
     C2 = "C2 a runnable task waits or runs, and a sleeping one does neither"
     C7 = "C7 an ended task is freed once, in time, when nobody has it"
-    K2 = "K2 an event of the scheduler follows from an operation"
     K6 = "K6 over a switch exactly the lock of the CPU's own queue is held"
     P1 = "P1 next is the first task of the best ring"
     P3 = "P3 a task waits and runs only where its affinity allows"
@@ -74,7 +73,7 @@ _BY_NAME: Mapping[str, Law] = {
     "v_migrate": Law.P12,
     "v_migrated": Law.P12,
 }
-"""What is broken when such an event is missing, or comes uncalled for."""
+"""What is broken when such an event is missing, or comes uncalled for: all that can be foreseen."""
 
 _BY_FIELD: Mapping[tuple[str, str], Law] = {
     ("v_enqueue", "ring"): Law.S6,
@@ -102,7 +101,7 @@ def law_of(operation: str, due: Prediction | None, seen: Event | None) -> Law:
     """The rule broken where ``seen`` comes, in or after an operation, instead of ``due``."""
     if due is not None and seen is not None and due.name == seen.name:
         (field, *_) = due.differing(seen)
-        return _BY_FIELD.get((seen.name, field), _BY_NAME.get(seen.name, Law.K2))
+        return _BY_FIELD.get((seen.name, field), _BY_NAME[seen.name])
     names = [item.name for item in (due, seen) if item is not None]
     if operation in ("set_nice", "set_policy") and due is not None:
         return Law.S6
@@ -112,4 +111,4 @@ def law_of(operation: str, due: Prediction | None, seen: Event | None) -> Law:
         return Law.P1
     if "v_migrated" in names:
         return Law.P12
-    return _BY_NAME.get(names[0], Law.K2) if names else Law.K2
+    return _BY_NAME[names[0]]
