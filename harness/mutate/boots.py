@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.coverage.scenario import Scenario, extra
 
 _SIZES: tuple[tuple[str | None, int], ...] = (
@@ -10,10 +12,15 @@ _SIZES: tuple[tuple[str | None, int], ...] = (
 )  # fmt: skip
 """Every workload on the machine on which it means most."""
 
+_WIDE = str(Path(__file__).with_name("workloads") / "wide.yaml")
+"""CPUs whose bit is in the upper half of a mask. Nothing else goes through other code for that,
+so the lines that a boot executes do not show its worth."""
+
 
 def boots(policy: str) -> tuple[Scenario, ...]:
     """Boots of a policy that a mutant has to survive."""
     usual = [Scenario(workload, cpus, policy) for workload, cpus in _SIZES]
+    usual.append(Scenario(_WIDE, 34, policy, hz=100))
     if policy != "o1":
         return (*usual, *extra(policy))
     # Whose turn it is is left to the seed wherever CPUs may overtake each other.

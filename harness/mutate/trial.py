@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ def judge_digest() -> str:
     return digest_of([*files, root / "boot.py"])
 
 
+@lru_cache(maxsize=1)
+def calls_digest() -> str:
+    """Stands for the code that calls single functions and knows what they have to do."""
+    folders = (ROOT / "tests" / "functions", Path(harness.__file__).parent / "model")
+    return digest_of(path for folder in folders for path in sorted(folder.rglob("*.py")))
+
+
 def key(tree: Tree, mutant: Mutant, scenario: Scenario, checked: bool) -> str:
     """Stands for everything that the verdict depends on."""
     modules = [path.read_bytes() for path in scenario.module()]
@@ -151,12 +159,10 @@ def handle(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def attempt(job: Job) -> tuple[Status, list[Boot], str]:
-    """Boots a mutant until it is killed."""
-    tree, store = Tree(job.tree), Store(job.folder / "results")
+    """Calls what a mutant changes, which costs little, then boots it, until it is killed."""
+    store, bench = Store(job.folder / "results"), _Bench(job)
     boots: list[Boot] = []
-    image: Path | None = None
-    for scenario, timeout in job.boots:
-        name = key(tree, job.mutant, scenario, job.checked)
+    for name, scenario, timeout in _trials(job):
         known = store.get(name)
         if known is not None:
             boot = boot_from_json(known)
@@ -164,22 +170,44 @@ def attempt(job: Job) -> tuple[Status, list[Boot], str]:
             return Status.UNDECIDED, boots, "the time was over"
         else:
             try:
-                image = image or _build(job, tree)
+                boot = bench.boot(scenario, timeout) if scenario else bench.call()
             except BuildError as error:
                 return Status.UNBUILDABLE, [], str(error).split("\n", 1)[0]
-            boot = boot_once(image, scenario, timeout)
             store.put(name, asdict(boot))
-        boots.append(boot)
+        if scenario or boot.killed:
+            boots.append(boot)
         if boot.killed and not job.to_the_end:
             break
-    function = function_of(job.mutant)
-    if function is not None and not any(boot.killed for boot in boots):
-        try:
-            boots.append(call_functions(image or _build(job, tree), function))
-        except BuildError as error:
-            return Status.UNBUILDABLE, [], str(error).split("\n", 1)[0]
     killed = any(boot.killed for boot in boots)
     return (Status.KILLED if killed else Status.SURVIVED), boots, ""
+
+
+def _trials(job: Job) -> Iterator[tuple[str, Scenario | None, float]]:
+    """What a mutant has to go through, each under the name of its result; None: the calls."""
+    tree = Tree(job.tree)
+    if function_of(job.mutant) is not None:
+        yield key_of(tree.name, job.mutant.edits, CALLS, job.checked, calls_digest()), None, 0.0
+    for scenario, timeout in job.boots:
+        yield key(tree, job.mutant, scenario, job.checked), scenario, timeout
+
+
+class _Bench:
+    """A mutant's image, built when it is first needed."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    @cached_property
+    def _image(self) -> Path:
+        job = self._job
+        return Tree(job.tree).build(own_folder(job.folder), job.mutant, checked=job.checked)
+
+    def boot(self, scenario: Scenario, timeout: float) -> Boot:
+        """Raises BuildError, as `call` does."""
+        return boot_once(self._image, scenario, timeout)
+
+    def call(self) -> Boot:
+        return call_functions(self._image, function_of(self._job.mutant) or "")
 
 
 def function_of(mutant: Mutant) -> str | None:
@@ -202,10 +230,6 @@ def call_functions(image: Path, function: str) -> Boot:
     if found.returncode not in (0, _DISAGREES):
         raise RuntimeError(f"{CALLS}: {found.stderr.strip()[-300:]}")
     return Boot(CALLS, ("agreement",) if found.returncode else (), found.stdout.strip()[:300])
-
-
-def _build(job: Job, tree: Tree) -> Path:
-    return tree.build(own_folder(job.folder), job.mutant, checked=job.checked)
 
 
 @lru_cache(maxsize=1)
