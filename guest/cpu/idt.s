@@ -9,6 +9,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "policy.inc"
+.include "race.inc"
 
 .extern panic_exception
 .extern panic_park
@@ -75,12 +76,14 @@ interrupt_entry:
     mov rax, gs:[percpu.curr]
     test rax, rax
     jz .return
+    RACE_POINT
     cmp dword ptr [rax + task.need_resched], 0
     je .return
     # What is in the mailbox is for the idle loop, which a busy CPU may never come back to. It looks
     # there first and then reschedules.
     cmp rax, gs:[percpu.idle]
     jne .preempt
+    RACE_POINT
     cmp qword ptr gs:[percpu.call_function], 0
     jne .return
 .preempt:

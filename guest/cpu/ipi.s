@@ -5,6 +5,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern lapic_eoi
 .extern lapic_send
@@ -26,6 +27,7 @@ ipi_send:
     mov rax, qword ptr [rax + rdi * 8]
     mov edi, dword ptr [rax + percpu.apic_id]
     call lapic_send
+    RACE_POINT
     UNFRAME
     ret
 END ipi_send
@@ -96,6 +98,7 @@ ipi_measure:
     mov r14d, edi
     mov rbx, qword ptr [rax + rdi * 8]
     mov qword ptr [rbx + percpu.ping_time], 0
+    RACE_POINT
     mov r12d, dword ptr [rbx + percpu.halted]
     call clock_ns
     mov r13, rax
@@ -103,6 +106,7 @@ ipi_measure:
     mov esi, VECTOR_PING
     call lapic_send
 .wait:
+    RACE_POINT
     mov rax, qword ptr [rbx + percpu.ping_time]
     test rax, rax
     jnz .arrived
@@ -126,6 +130,7 @@ END ipi_measure
 PUBLIC ipi_run_mailbox
 ipi_run_mailbox:
     FRAME
+    RACE_POINT
     mov rax, gs:[percpu.call_function]
     test rax, rax
     jz .none
@@ -165,6 +170,7 @@ ipi_call_wait:
     lea rax, [rip + cpu_table]
     mov rdi, qword ptr [rax + rdi * 8]
 .wait:
+    RACE_POINT
     cmp qword ptr [rdi + percpu.call_function], 0
     je .done
     call relax

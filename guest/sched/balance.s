@@ -12,6 +12,7 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "fix.inc"
+.include "race.inc"
 
 .extern cpu_online_mask
 .extern double_lock_balance
@@ -206,6 +207,7 @@ balance_search:
     FIXED 5
     jnc .queue
 .read:
+    RACE_POINT
     mov rcx, qword ptr [rax + runqueue.nr_running]
 .queue:
     mov qword ptr [r13 + found.nr_running], rcx
@@ -256,6 +258,7 @@ balance_take:
     cmp r15d, NEWLY_IDLE
     jne .locked
     # A task may come along that was queued since schedule() read the time, and runs next.
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
 .locked:

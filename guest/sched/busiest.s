@@ -9,6 +9,7 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "fix.inc"
+.include "race.inc"
 
 .extern cpu_rq
 .extern source_load
@@ -320,7 +321,9 @@ read_load:
     FRAME
     call cpu_rq
     mov edx, edi
+    RACE_POINT
     mov rdi, qword ptr [rax + runqueue.cpu_load]
+    RACE_POINT
     mov rsi, qword ptr [rax + runqueue.nr_running]
     mov rcx, rdi
     or rcx, rsi

@@ -9,6 +9,7 @@
 .include "trace.inc"
 .include "invariant.inc"
 .include "fix.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern current_bonus
@@ -41,6 +42,7 @@ schedule:
 .again:
     call schedule_once
     mov rax, gs:[percpu.curr]
+    RACE_POINT
     cmp dword ptr [rax + task.need_resched], 0
     jne .again
     INVARIANT unlocked
@@ -88,6 +90,7 @@ schedule_once:
     call rq_lock
     call schedule_run_time              # under the lock: a child that ends weighs on prev's average
     mov r14, rax
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     mov eax, dword ptr [r12 + task.id]
@@ -341,11 +344,15 @@ finish_task_switch:
     FRAME
     push rbx
     mov rbx, rdi
+    # Asked under the lock: once it is free the task may run elsewhere, and end there.
+    xor eax, eax
+    cmp dword ptr [rbx + task.state], TASK_DEAD
+    cmovne rbx, rax
     mov rdi, gs:[percpu.runqueue]
     call rq_unlock
-    # Nobody stands on the stack of a task that has ended any more.
-    cmp dword ptr [rbx + task.state], TASK_DEAD
-    jne .done
+    test rbx, rbx
+    jz .done
+    # Nobody stands on its stack any more.
     mov rdi, rbx
     call task_bury
 .done:
@@ -361,6 +368,7 @@ END finish_task_switch
 PUBLIC resched_task
 resched_task:
     FRAME
+    RACE_POINT
     mov eax, 1
     xchg dword ptr [rdi + task.need_resched], eax   # before the interrupt is sent
     mov ecx, dword ptr [rdi + task.cpu]

@@ -7,6 +7,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern current_bonus
@@ -50,6 +51,7 @@ task_start:
     mov rdi, rbx
     call task_rq_lock
     mov r12, rax
+    RACE_POINT
     mov rcx, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rcx
     mov eax, dword ptr [rbx + task.id]
@@ -81,12 +83,12 @@ do_fork:
     push r12
     push r13
     mov r13d, ecx
+    cli                                 # whoever ends the run finds no task that the log has not
     call task_allocate
     test rax, rax
-    jz .out
+    jz .full
     mov rbx, rax
     mov r12, gs:[percpu.curr]
-    cli
     mov rdi, rbx
     mov rsi, r12
     call task_inherit
@@ -99,6 +101,7 @@ do_fork:
     cli
     call wake_up_new_task
     sti
+    RACE_POINT
     cmp dword ptr [r12 + task.need_resched], 0
     je .done
     call schedule
@@ -110,6 +113,9 @@ do_fork:
     pop rbx
     UNFRAME
     ret
+.full:
+    sti
+    jmp .out
 END do_fork
 
 # sched_fork(rbx = child, r12 = parent, running): splits the slice; the odd jiffy is the child's.
@@ -163,7 +169,9 @@ wake_up_new_task:
     mov eax, dword ptr [rbx + task.id]
     mov ecx, dword ptr [r12 + task.id]
     mov r8, qword ptr [r15 + runqueue.timestamp_last_tick]
+    RACE_POINT
     mov r9, qword ptr [r14 + runqueue.timestamp_last_tick]
+    RACE_POINT
     mov rdx, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rdx
     EVENT_AT 1, wake_new, rax, rcx, [r14 + runqueue.cpu], rdx, r13, r8, r9
@@ -292,6 +300,7 @@ sched_exit:
     test r12, r12
     jz .orphan
     mov rax, qword ptr [rbx + task.parent_generation]
+    RACE_POINT
     cmp rax, qword ptr [r12 + task.generation]
     jne .orphan
     mov rdi, r12

@@ -17,6 +17,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern apic_count
 .extern cpu_count
@@ -188,8 +189,10 @@ hotplug_drain:
     imul ebx, eax, task.size
     add rbx, qword ptr [rip + task_table]
 .task:
+    RACE_POINT
     cmp dword ptr [rbx + task.slot], SLOT_USED
     jne .next
+    RACE_POINT
     mov eax, dword ptr [rbx + task.cpu]
     cmp rax, qword ptr [r13 + runqueue.cpu]
     jne .next
@@ -343,7 +346,9 @@ hotplug_log:
     xor ecx, ecx
     cmp qword ptr [rbx + task.array], 0
     setne cl
+    RACE_POINT
     mov r8, qword ptr [r13 + runqueue.timestamp_last_tick]
+    RACE_POINT
     mov r9, qword ptr [r12 + runqueue.timestamp_last_tick]
     EVENT_AT 1, drain, rax, [r13 + runqueue.cpu], [r12 + runqueue.cpu], rdx, rcx, r8, r9
     UNFRAME
@@ -357,7 +362,9 @@ END hotplug_log
 #   irq: as found
 PRIVATE fallback_cpu
 fallback_cpu:
+    RACE_POINT
     mov rcx, qword ptr [rip + cpu_online_mask]
+    RACE_POINT
     mov rax, qword ptr [rbx + task.cpus_allowed]
     and rax, rcx
     cmovz rax, rcx

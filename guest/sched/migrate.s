@@ -8,6 +8,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern activate_task
 .extern active_load_balance
@@ -276,6 +277,7 @@ migrate_to:
     cmp qword ptr [rbx + task.array], 0
     setne cl
     mov r8, qword ptr [r13 + runqueue.timestamp_last_tick]
+    RACE_POINT
     mov r9, qword ptr [r12 + runqueue.timestamp_last_tick]
     EVENT_AT 1, migrate, rax, [r13 + runqueue.cpu], rdx, r14, rcx, r8, r9
     test r14d, r14d

@@ -14,6 +14,7 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "fix.inc"
+.include "race.inc"
 
 .extern cpu_rq
 .extern dequeue_task
@@ -142,8 +143,10 @@ move_begin:
     mov qword ptr [r15 + move.pulled], rax
     mov qword ptr [r15 + move.skipped + SKIP_AFFINITY * 8], rax
     mov qword ptr [r15 + move.skipped + SKIP_HOT * 8], rax
+    RACE_POINT
     mov rax, qword ptr [rsi + runqueue.timestamp_last_tick]
     mov qword ptr [r15 + move.src_tick], rax
+    RACE_POINT
     mov rax, qword ptr [rdi + runqueue.timestamp_last_tick]
     mov qword ptr [r15 + move.dst_tick], rax
     mov edi, dword ptr [rdi + runqueue.cpu]
@@ -332,6 +335,7 @@ cpu_and_siblings_are_idle:
     jz .idle
     btr rdx, rdi
     call cpu_rq
+    RACE_POINT
     mov rsi, qword ptr [rax + runqueue.curr]
     cmp rsi, qword ptr [rax + runqueue.idle]
     je .cpu

@@ -8,6 +8,7 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "fix.inc"
+.include "race.inc"
 
 .extern cpu_and_siblings_are_idle
 .extern cpu_online_mask
@@ -34,6 +35,7 @@ active_load_balance:
     push r15
     mov rbx, rdi
     inc qword ptr [rbx + runqueue.alb_cnt]
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     EVENT_AT 1, push, [rbx + runqueue.cpu]
@@ -111,6 +113,7 @@ push_to:
     cmp r14, qword ptr [rbx + runqueue.push_cpu]
     jne .out
 .anyone:
+    RACE_POINT
     bt qword ptr [rip + cpu_online_mask], r14
     jnc .out
     call cpu_and_siblings_are_idle

@@ -7,6 +7,7 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "fix.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern cpu_online_mask
@@ -90,6 +91,7 @@ PRIVATE update_cpu_load
 update_cpu_load:
     FRAME
     push r12
+    RACE_POINT
     mov r12, qword ptr [rbx + runqueue.nr_running]
     mov rdi, qword ptr [rbx + runqueue.cpu_load]
     mov rsi, r12

@@ -150,12 +150,13 @@ task_rq_lock:
     push r12
     mov rbx, rdi
 .again:
+    RACE_POINT
     mov edi, dword ptr [rbx + task.cpu]
     call cpu_rq
     mov r12, rax
     mov rdi, rax
-    RACE_POINT
     call rq_lock
+    RACE_POINT
     mov eax, dword ptr [rbx + task.cpu]
     cmp rax, qword ptr [r12 + runqueue.cpu]
     je .locked

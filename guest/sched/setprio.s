@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern deactivate_task
 .extern dequeue_task
@@ -36,11 +37,13 @@ set_user_nice:
     cmp eax, 39
     ja .out
     lea r13d, [rsi + DEFAULT_STATIC_PRIO]
+    RACE_POINT
     cmp dword ptr [rdi + task.static_prio], r13d
     je .out
     mov rbx, rdi
     call task_rq_lock
     mov r12, rax
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     mov eax, dword ptr [rbx + task.id]
@@ -107,6 +110,7 @@ sched_setscheduler:
     mov r14d, edx
     call task_rq_lock
     mov r12, rax
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     mov eax, dword ptr [rbx + task.id]

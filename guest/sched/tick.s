@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern dequeue_task
@@ -38,6 +39,7 @@ scheduler_tick:
     mov r12, gs:[percpu.curr]
     call clock_ns
     mov r13, rax
+    RACE_POINT
     mov r14, qword ptr [rip + jiffies]
     mov qword ptr [rbx + runqueue.timestamp_last_tick], rax
     mov r15d, SCHED_IDLE

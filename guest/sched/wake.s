@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern cpu_online_mask
@@ -153,6 +154,7 @@ wake_place:
     push r15
     push r13
     sub rsp, 40                         # +0 load, +8 nr, +16 this load, +24 this nr, +32 last tick
+    RACE_POINT
     mov rax, qword ptr [r12 + runqueue.timestamp_last_tick]
     mov qword ptr [rsp + 32], rax       # once: that CPU may tick at any time
     mov qword ptr [rsp], 0
@@ -167,6 +169,7 @@ wake_place:
     jnc .placed
     bt qword ptr [rip + cpu_online_mask], rcx
     jnc .placed                         # a timer here may still wake it
+    RACE_POINT
     mov rax, qword ptr [r12 + runqueue.cpu_load]
     mov qword ptr [rsp], rax
     mov rax, qword ptr [r12 + runqueue.nr_running]
@@ -174,6 +177,7 @@ wake_place:
     mov r8, gs:[percpu.runqueue]
     mov rax, qword ptr [r8 + runqueue.cpu_load]
     mov qword ptr [rsp + 16], rax
+    RACE_POINT
     mov rax, qword ptr [r8 + runqueue.nr_running]
     mov qword ptr [rsp + 24], rax
 
@@ -303,11 +307,13 @@ activate_task:
     mov r13, rax
     mov r8, gs:[percpu.runqueue]
     mov r9, qword ptr [r8 + runqueue.timestamp_last_tick]
+    RACE_POINT
     mov r10, qword ptr [r12 + runqueue.timestamp_last_tick]
     mov eax, dword ptr [rbx + task.id]
     xor edx, edx
     cmp dword ptr gs:[percpu.irq_depth], 0
     setne dl
+    RACE_POINT
     mov rcx, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rcx
     EVENT_AT 1, activate, rax, [r12 + runqueue.cpu], r13, rcx, rdx, r9, r10

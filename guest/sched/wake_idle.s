@@ -9,6 +9,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern apic_count
 .extern cpu_online_mask
@@ -68,6 +69,7 @@ idle_mask:
     xor edi, edi
 .cpu:
     call cpu_rq
+    RACE_POINT
     mov rcx, qword ptr [rax + runqueue.curr]
     cmp rcx, qword ptr [rax + runqueue.idle]
     jne .next
@@ -77,6 +79,7 @@ idle_mask:
     cmp edi, dword ptr [rip + apic_count]
     jb .cpu
     mov rax, rdx
+    RACE_POINT
     and rax, qword ptr [rip + cpu_online_mask]
     UNFRAME
     ret

@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern dequeue_task
 .extern enqueue_task_at
@@ -34,6 +35,7 @@ sched_yield:
     mov r12, gs:[percpu.curr]
     mov rdi, rbx
     call rq_lock
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov gs:[percpu.op_jiffies], rax
     mov eax, dword ptr [r12 + task.id]

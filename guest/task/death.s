@@ -8,6 +8,7 @@
 .include "sched.inc"
 .include "trace.inc"
 .include "policy.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern cpu_table
@@ -34,6 +35,7 @@ task_bury:
     lea rdi, [rip + task_lock]
     call spin_lock
     mov dword ptr [rbx + task.slot], SLOT_DEAD
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov qword ptr [rbx + task.exit_tick], rax
     mov qword ptr [rbx + task.run_list], 0
@@ -62,6 +64,7 @@ PUBLIC task_reap
 task_reap:
     FRAME
     push rbx
+    RACE_POINT
     cmp qword ptr [rip + dead_first], 0
     je .done
     lea rdi, [rip + task_lock]
@@ -137,6 +140,7 @@ task_check_unused:
     xor ecx, ecx
 .cpu:
     mov rax, qword ptr [rdx + rcx * 8]
+    RACE_POINT
     cmp qword ptr [rax + percpu.curr], rbx
     je .runs
     inc ecx

@@ -6,6 +6,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern cpu_table
 .extern ipi_send
@@ -114,6 +115,7 @@ fifo_tick:
     dec qword ptr [rcx + fifo.slice]
     jg .done
     mov qword ptr [rcx + fifo.slice], SLICE_TICKS
+    RACE_POINT
     cmp qword ptr [rcx + fifo.head], 0
     je .done
     mov dword ptr [rax + task.need_resched], 1

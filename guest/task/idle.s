@@ -13,6 +13,7 @@
 .include "layout.inc"
 .include "policy.inc"
 .include "invariant.inc"
+.include "race.inc"
 
 .extern relax
 .extern ipi_run_mailbox
@@ -49,9 +50,11 @@ idle_turn:
 .log:
     cli
     # Before it gives the CPU to a task, which may keep it for ever.
+    RACE_POINT
     cmp qword ptr gs:[percpu.call_function], 0
     jne .out
     mov rax, gs:[percpu.curr]
+    RACE_POINT
     cmp dword ptr [rax + task.need_resched], 0
     jne .schedule
     mov rdi, gs:[percpu.self]

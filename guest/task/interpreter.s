@@ -12,6 +12,7 @@
 .include "workload.inc"
 .include "interpreter.inc"
 .include "policy.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern memory_alloc
@@ -92,6 +93,7 @@ interpreter_run:
     lea rcx, [rip + workload_dispatch]
     call qword ptr [rcx + rax * 8]
     # As on the way back from a system call.
+    RACE_POINT
     cmp dword ptr [r14 + task.need_resched], 0
     je .next
     POLICY schedule

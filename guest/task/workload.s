@@ -9,6 +9,7 @@
 .include "workload.inc"
 .include "interpreter.inc"
 .include "policy.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern cpu_count
@@ -78,6 +79,7 @@ workload_start_tasks:
     jb .create
     call clock_ns
     mov qword ptr [rip + workload_start_ns], rax
+    RACE_POINT
     mov rax, qword ptr [rip + jiffies]
     mov qword ptr [rip + workload_start_jiffies], rax
     mov r13, qword ptr [rip + wrecords]
@@ -252,8 +254,10 @@ PUBLIC workload_done
 workload_done:
     FRAME
     push rbx
+    RACE_POINT
     cmp dword ptr [rip + workload_started], 0
     je .no
+    RACE_POINT
     cmp dword ptr [rip + workload_live], 0
     je .yes
     mov rbx, qword ptr [rip + workload_header]

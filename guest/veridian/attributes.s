@@ -8,6 +8,7 @@
 .include "sched.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern info_unlock
@@ -40,6 +41,7 @@ veridian_set_nice:
     cmp eax, 39
     ja .out
     lea r13d, [rsi + DEFAULT_STATIC_PRIO]
+    RACE_POINT
     cmp dword ptr [rdi + task.static_prio], r13d
     je .out
     mov rbx, rdi
@@ -48,6 +50,7 @@ veridian_set_nice:
     mov eax, dword ptr [rbx + task.id]
     movsxd rcx, r13d
     sub rcx, DEFAULT_STATIC_PRIO
+    RACE_POINT
     EVENT_AT 1, set_nice, rax, [r12 + cpu_info.cpu], rcx, [rip + jiffies]
     mov eax, dword ptr [rbx + task.policy]
     mov ecx, dword ptr [rbx + task.rt_priority]
@@ -83,6 +86,7 @@ veridian_set_policy:
     call task_info_lock
     mov r12, rax
     mov eax, dword ptr [rbx + task.id]
+    RACE_POINT
     EVENT_AT 1, set_policy, rax, [r12 + cpu_info.cpu], r13, r14, [rip + jiffies]
     mov eax, r13d
     mov ecx, r14d
@@ -166,9 +170,11 @@ veridian_set_cpus:
 .wait:
     # It runs elsewhere, and that CPU has been told.
     call relax
+    RACE_POINT
     cmp qword ptr [r12 + cpu_info.curr], rbx
     jne .done
     mov rcx, qword ptr [r12 + cpu_info.cpu]
+    RACE_POINT
     bt qword ptr [rbx + task.cpus_allowed], rcx
     jnc .wait
     jmp .done

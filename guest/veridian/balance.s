@@ -7,6 +7,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern info_lock
@@ -35,6 +36,7 @@ balance_tick:
     FRAME
     cmp qword ptr [rip + cpu_count], 1
     je .out
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.online], 0
     je .out
     mov ecx, BALANCE_BUSY_TICKS
@@ -121,7 +123,9 @@ PRIVATE find_imbalance
 find_imbalance:
     FRAME
     push rbx
+    RACE_POINT
     mov rbx, qword ptr [rip + online_cpus]
+    RACE_POINT
     EVENT_AT 1, v_balance, [rip + jiffies], rbx
     xor r12d, r12d
     xor r13d, r13d

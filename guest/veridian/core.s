@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern effective_priority
@@ -35,6 +36,7 @@ veridian_schedule:
 .again:
     call schedule_pass
     mov rax, gs:[percpu.curr]
+    RACE_POINT
     cmp dword ptr [rax + task.need_resched], 0
     jne .again
     popfq
@@ -70,6 +72,7 @@ veridian_yield:
     cli
     mov rcx, gs:[percpu.curr]
     mov eax, dword ptr [rcx + task.id]
+    RACE_POINT
     EVENT_AT 1, yield, rax, [rip + jiffies]
     mov dword ptr [rcx + task.time_slice], 0
     call veridian_schedule
@@ -97,6 +100,7 @@ schedule_pass:
     mov qword ptr [rbx + cpu_info.schedule_began], rax
     inc qword ptr [rbx + cpu_info.schedule_calls]
     xor r14d, r14d
+    RACE_POINT
     cmp dword ptr [r12 + task.state], TASK_RUNNING
     setne r14b
     cmp dword ptr [r12 + task.preempt_active], 0
@@ -143,6 +147,7 @@ END schedule_pass
 #   irq: off
 PRIVATE schedule_log
 schedule_log:
+    RACE_POINT
     mov r13, qword ptr [rip + jiffies]
     mov eax, dword ptr [r12 + task.id]
     mov ecx, dword ptr [r12 + task.state]

@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern clock_ns
 .extern info_lock
@@ -38,6 +39,7 @@ veridian_start:
     mov rdi, rbx
     call task_info_lock
     mov r12, rax
+    RACE_POINT
     mov rcx, qword ptr [rip + jiffies]
     mov eax, dword ptr [rbx + task.id]
     EVENT_AT 1, start, rax, [r12 + cpu_info.cpu], rcx
@@ -91,6 +93,7 @@ veridian_fork:
     FRAME
     push rbx
     push r12
+    cli                                 # whoever ends the run finds no task that the log has not
     call task_allocate
     test rax, rax
     jz .full
@@ -99,7 +102,6 @@ veridian_fork:
     mov rdi, rbx
     mov rsi, r12
     call task_inherit
-    cli
     mov eax, gs:[percpu.cpu]
     mov dword ptr [rbx + task.cpu], eax
     mov rdi, rbx
@@ -113,9 +115,9 @@ veridian_fork:
     xor esi, esi
     xor edx, edx
     call place_task
-    sti
     mov rax, rbx
 .full:
+    sti
     pop r12
     pop rbx
     UNFRAME

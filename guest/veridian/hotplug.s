@@ -8,6 +8,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern info_lock
@@ -49,6 +50,7 @@ veridian_cpu_down:
     CPU_INFO rbx, ebx
     lea rdi, [rip + hotplug_lock]
     call spin_lock
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.online], 0
     je .unlock
     xor r12d, r12d
@@ -131,6 +133,7 @@ veridian_cpu_up:
     cli
     lea rdi, [rip + hotplug_lock]
     call spin_lock
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.online], 0
     jne .online
     mov rdi, rbx
@@ -147,6 +150,7 @@ veridian_cpu_up:
     sti
 .wait:
     call relax
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.online], 0
     je .wait
     xor eax, eax
@@ -175,6 +179,7 @@ END veridian_cpu_up
 PUBLIC hotplug_join
 hotplug_join:
     FRAME
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.joining], 0
     je .out
     mov rdi, rbx

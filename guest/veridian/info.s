@@ -8,6 +8,7 @@
 .include "sched.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern apic_count
 .extern memory_alloc
@@ -153,10 +154,12 @@ task_info_lock:
     push r12
     mov rbx, rdi
 .again:
+    RACE_POINT
     mov r12d, dword ptr [rbx + task.cpu]
     CPU_INFO r12, r12d
     mov rdi, r12
     call info_lock
+    RACE_POINT
     mov eax, dword ptr [rbx + task.cpu]
     cmp rax, qword ptr [r12 + cpu_info.cpu]
     je .locked

@@ -6,6 +6,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern ipi_send
 
@@ -30,6 +31,7 @@ PUBLIC kick_current
 kick_current:
     FRAME
     mov rcx, qword ptr [rdi + cpu_info.curr]
+    RACE_POINT
     mov eax, 1
     xchg dword ptr [rcx + task.need_resched], eax   # before the interrupt is sent
     mov rdi, qword ptr [rdi + cpu_info.cpu]

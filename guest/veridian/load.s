@@ -8,6 +8,7 @@
 .include "sched.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern info_lock
@@ -54,7 +55,9 @@ PUBLIC load_read
 load_read:
     mov eax, ecx
     CPU_INFO rax, eax
+    RACE_POINT
     mov rdx, qword ptr [rax + cpu_info.nr_running]
+    RACE_POINT
     mov rax, qword ptr [rax + cpu_info.load]
     push rax
     or rax, rdx
@@ -77,6 +80,7 @@ find_least_loaded:
     push r12
     push r13
     push r14
+    RACE_POINT
     mov rbx, qword ptr [rip + online_cpus]
     xor r14d, r14d
     IF_BUG 19, .original
@@ -213,6 +217,7 @@ place_here:
     setne cl
     and r14d, ecx                       # migrated
     VTASK rdx, edx, rbx
+    RACE_POINT
     mov rcx, qword ptr [rip + jiffies]
     mov eax, dword ptr [rbx + task.id]
     EVENT_AT 1, v_place, rax, [r12 + cpu_info.cpu], r15, r14, rcx

@@ -7,6 +7,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "race.inc"
 
 .extern cpu_count
 .extern info_lock_both
@@ -93,8 +94,10 @@ pick_steal:
     push r12
     cmp dword ptr [rip + param_algorithm], ALGORITHM_ROUND_ROBIN
     jne .out
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.nr_running], 0
     jne .out
+    RACE_POINT
     cmp dword ptr [rbx + cpu_info.online], 0
     je .out
     test r14d, r14d
@@ -135,6 +138,7 @@ find_victim:
     FRAME
     push r12
     push r13
+    RACE_POINT
     mov r12, qword ptr [rip + online_cpus]
     EVENT_AT 1, v_steal, r12
     mov r13, -1

@@ -159,11 +159,15 @@ veridian_finish:
     cmp dword ptr [rax + vtask.leaving], 0
     jne .hand_over
     mov rdi, gs:[percpu.runqueue]
+    # Asked under the lock: once it is free the task may run elsewhere, and end there.
+    xor eax, eax
+    cmp dword ptr [rbx + task.state], TASK_DEAD
+    cmovne rbx, rax
     cmp qword ptr [rdi + cpu_info.unlocked], 0
     jne .unlocked
     call info_unlock
-    cmp dword ptr [rbx + task.state], TASK_DEAD
-    jne .done
+    test rbx, rbx
+    jz .done
     mov rdi, rbx
     call task_end
 .done:

@@ -58,13 +58,15 @@ def leaf_functions() -> list[str]:
 
 def mutants(image: Image, function: str) -> Iterator[Mutant]:
     """Every instruction damaged: its condition inverted, else the lowest bit of its constant
-    flipped, else the instruction removed. Frames, calls and jumps are left alone."""
+    flipped, else the instruction removed. Frames, calls, jumps and race points are left alone."""
     disassembler = Cs(CS_ARCH_X86, CS_MODE_64)
     disassembler.detail = True
-    symbol = image.symbol(function)
+    symbol, asks = image.symbol(function), image.address("param_race")
+    at_race_point = False
     for insn in disassembler.disasm(image.read(symbol.address, symbol.size), symbol.address):
         text = f"{insn.mnemonic} {insn.op_str}"
-        if insn.mnemonic in _LEFT_ALONE or text in _FRAME:
+        behind, at_race_point = at_race_point, insn.address + insn.size + insn.disp == asks
+        if insn.mnemonic in _LEFT_ALONE or text in _FRAME or at_race_point or behind:
             continue
         what, at, code = _damage(insn)
         offset = insn.address - symbol.address
