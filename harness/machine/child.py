@@ -1,13 +1,15 @@
 """The QEMU process itself: its pipes, its QMP socket, its debug log, its end.
 
-QEMU's serial port is a pair of pipes on its stdin and stdout. They exist before QEMU does, so no
-byte can be too early, and what QEMU wrote before its end is still in the pipe afterwards.
+QEMU's serial port reads a pipe on stdin and writes a file in memory on stdout. Both exist before
+QEMU does, so no byte can be too early, and what QEMU wrote before its end is there afterwards.
+
+Not a pipe on stdout: where nobody reads it in time it fills up, and then the guest waits for its
+serial port. Under the virtual clock that would be guest time, and the log would depend on the host.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -25,7 +27,7 @@ from harness.machine.guard import ENVIRONMENT, guarded
 if TYPE_CHECKING:
     from harness.machine.qmp import Qmp
 
-_PIPE_BYTES = 1 << 20  # about a second of output at the UART's full speed
+_READ_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Child:
         self._cleanup.callback(self.debug_log.close)
         self._qmp_socket, theirs = socket.socketpair()
         self._cleanup.callback(self._qmp_socket.close)
+        self._serial, self._serial_read = os.memfd_create("serial"), 0
+        self._cleanup.callback(os.close, self._serial)
         with theirs:
             command = config.command(qmp_fd=theirs.fileno(), debug_log=self.debug_log.path)
             self.command = tuple(guarded(command, config))
@@ -60,30 +64,31 @@ class Child:
             process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=self._serial,
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 pass_fds=(theirs.fileno(), self.debug_log.fd),
                 env={**os.environ, **ENVIRONMENT},
                 start_new_session=True,  # Ctrl-C in the terminal is the harness's to handle
             )
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin and process.stderr
         self._process = process
         self.pid = process.pid
         self.pidfd = os.pidfd_open(process.pid)
         self._cleanup.callback(os.close, self.pidfd)
         self._cleanup.enter_context(process.stdin)
-        self._cleanup.enter_context(process.stdout)
         self._cleanup.enter_context(process.stderr)
-        self.stdin, self.stdout, self.stderr = (
-            pipe.fileno() for pipe in (process.stdin, process.stdout, process.stderr)
-        )
-        for pipe in (self.stdin, self.stdout, self.stderr):
+        self.stdin, self.stderr = process.stdin.fileno(), process.stderr.fileno()
+        for pipe in (self.stdin, self.stderr):
             os.set_blocking(pipe, False)
-        with contextlib.suppress(OSError):  # beyond the user's share of pipe memory: 64 KiB must do
-            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._qmp: Qmp | None = None
         self._qmp_lock = threading.Lock()
+
+    def read_serial(self) -> bytes:
+        """What the guest has written since the last call; nothing where that is nothing."""
+        data = os.pread(self._serial, _READ_BYTES, self._serial_read)
+        self._serial_read += len(data)
+        return data
 
     def qmp(self) -> Qmp:
         """The QMP connection, made at the first call. Raises QmpError."""

@@ -39,6 +39,8 @@ class Machine:
         self._pump = Pump(config, self._stream)
         self._result: MachineResult | None = None
         self._failure: BaseException | None = None
+        # Threads are not joined: a Ctrl-C in Thread.join may make a running one count as ended.
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._attend, name="qemu", daemon=True)
 
     @classmethod
@@ -75,7 +77,7 @@ class Machine:
 
     @property
     def running(self) -> bool:
-        return self._thread.is_alive()
+        return not self._ended.is_set()
 
     def send(self, data: bytes) -> None:
         """Queues bytes for the guest's serial port."""
@@ -86,8 +88,7 @@ class Machine:
 
         Raises TimeoutError when it still runs after `timeout` seconds; it runs on.
         """
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self._ended.wait(timeout):
             raise TimeoutError(f"QEMU still runs after {timeout:g} s of waiting")
         if self._failure is not None:
             raise self._failure
@@ -108,7 +109,7 @@ class Machine:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
-        self._thread.join()
+        self._ended.wait()
         if kind is None and self._failure is not None:
             raise self._failure
 
@@ -117,6 +118,8 @@ class Machine:
             self._result = self._pump.run()
         except BaseException as failure:  # a defect of ours, raised again where somebody waits
             self._failure = failure
+        finally:
+            self._ended.set()
 
 
 def run(config: MachineConfig) -> MachineResult:
@@ -132,7 +135,7 @@ def _end_all() -> None:
     for machine in list(_running):
         machine.kill()
     for machine in list(_running):
-        machine._thread.join()
+        machine._ended.wait()
 
 
 atexit.register(_end_all)

@@ -1,9 +1,10 @@
 """The thread of one run: it starts QEMU, reads it, keeps the limits, collects it.
 
-    serial port ──► LineReader ──► lines, console     Each turn of the loop handles what is ready,
+    serial port ──► LineReader ──► lines, console     Each turn of the loop handles what is there,
     stderr      ──► bounded text                      then looks at the limits; a limit that has
     wake-up     ──► stop, input for the guest         passed ends QEMU, whose end then comes in
-    pidfd       ──► the end                           by the pidfd like any other.
+    pidfd       ──► the end                           by the pidfd like any other. What the serial
+                                                      port writes wakes nobody: it is looked at.
 
 The thread lives exactly as long as QEMU, because the kernel kills QEMU when the thread that started
 it ends.
@@ -26,10 +27,9 @@ from harness.machine.stream import ByteStream
 from harness.machine.wakeup import Wakeup
 
 _READ_BYTES = 1 << 18
-# QEMU writes the serial port byte by byte. Reading at once would mean a wake-up for every byte.
-_GATHER_SECONDS = 0.001
-# How soon to offer input again to a guest that does not read, and whose pipe is full.
-_RETRY_SECONDS = 0.01
+# Between looks at the serial port: while the guest speaks, and at most, where it is silent. That is
+# also how soon input is offered again to a guest that does not read, and whose pipe is full.
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.001, 0.01
 # A killed process ends when the kernel gets to it; the loop has nothing else to wait for.
 _KILL_SECONDS = 1.0
 # For a QEMU that has closed its QMP connection to say why, and end.
@@ -49,6 +49,7 @@ class Pump:
         self._stop_asked = False
         self._input_lock = threading.Lock()
         self._input = bytearray()
+        self._look = _LOOK_SECONDS
 
     def stop(self) -> None:
         """Asks for the end of the run."""
@@ -111,30 +112,26 @@ class Pump:
 
     def _loop(self, child: Child) -> None:
         limits = Limits(self._config, child.pid, child.started_at)
-        with selectors.DefaultSelector() as calm, selectors.DefaultSelector() as busy:
-            for fd in (child.pidfd, self._wakeup.fd):
-                busy.register(fd, selectors.EVENT_READ)
-            for fd in (child.pidfd, self._wakeup.fd, child.stdout, child.stderr):
-                calm.register(fd, selectors.EVENT_READ)
+        with selectors.DefaultSelector() as selector:
+            for fd in (child.pidfd, self._wakeup.fd, child.stderr):
+                selector.register(fd, selectors.EVENT_READ)
             while True:
-                ready = {key.fd for key, _ in calm.select(self._patience(limits))}
+                ready = {key.fd for key, _ in selector.select(self._patience(limits))}
                 if child.pidfd in ready:
                     return
                 self._wakeup.clear()
                 if child.stderr in ready and not self._read_stderr(child):
-                    calm.unregister(child.stderr)
-                if child.stdout in ready:
+                    selector.unregister(child.stderr)
+                if self._read_serial(child):
                     limits.sign_of_life()
-                    if not self._read_serial(child):
-                        calm.unregister(child.stdout)
-                    busy.select(_GATHER_SECONDS)
                 if self._write_input(child):
                     limits.sign_of_life()
                 self._keep(limits, child)
 
     def _read_serial(self, child: Child) -> bool:
         """Reads what is there; False when there is nothing more to come now."""
-        data = _read(child.stdout)
+        data = child.read_serial()
+        self._look = _LOOK_SECONDS if data else min(2 * self._look, _LONGEST_LOOK_SECONDS)
         if data:
             shown = self._record.serial(data)
             if shown:
@@ -164,7 +161,7 @@ class Pump:
         """How long the loop may sleep."""
         if self._record.given_up is not None:
             return _KILL_SECONDS
-        return min(limits.due(), _RETRY_SECONDS) if self._input else limits.due()
+        return min(limits.due(), self._look)
 
     def _keep(self, limits: Limits, child: Child) -> None:
         """Ends QEMU where a limit has passed or somebody asked for it."""
