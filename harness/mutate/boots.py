@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.coverage.scenario import Scenario, extra
+from harness.coverage.scenario import OWN, Scenario, extra
 
 _SIZES: tuple[tuple[str | None, int], ...] = (
     ("W1", 1), ("W2", 1), ("W3", 2), ("W4", 4), ("W5", 4), ("W5-all", 4), ("W6", 1), ("W7", 4),
-    ("W8", 2), ("W9", 1), ("W9", 2), ("W10", 2), ("W11", 1), ("mixed", 2), (None, 1), (None, 4),
+    ("W8", 2), ("W9", 1), ("W9", 2), ("W10", 2), ("W11", 1), ("mixed", 2), ("hotplug", 4),
+    (None, 1), (None, 4),
 )  # fmt: skip
 """Every workload on the machine on which it means most."""
 
 _WIDE = str(Path(__file__).with_name("workloads") / "wide.yaml")
 """CPUs whose bit is in the upper half of a mask. Nothing else goes through other code for that,
 so the lines that a boot executes do not show its worth."""
+
+_EMPTIED = str(OWN / "emptied.yaml")
 
 
 def boots(policy: str) -> tuple[Scenario, ...]:
@@ -28,4 +31,5 @@ def boots(policy: str) -> tuple[Scenario, ...]:
     usual.append(Scenario("W7", 4, params=races))
     locks = [Scenario("W8", 4, params=(("loglevel", "2"),)), Scenario("W3", 4, clock="real")]
     clocks = [Scenario("W9", 1, hz=250), Scenario("W1", 1, hz=100)]
-    return (*usual, *extra(policy), *locks, *clocks)
+    shapes = [Scenario(_EMPTIED, 4, hz=100, topology="4x1")]
+    return (*usual, *extra(policy), *locks, *clocks, *shapes)

@@ -85,21 +85,39 @@ def reaching(mutant: Mutant, runs: Sequence[BootLines], code: Mapping[str, set[i
     changes no code but data. ``code`` has the lines with code of each file."""
     changed = [(e.file, line) for e in mutant.edits for line in e.lines]
     coded = [(file, line) for file, line in changed if line in code.get(file, ())]
-    if not coded:
-        return list(range(len(runs)))
-    reached = (
+    reached = [
         number
         for number, run in enumerate(runs)
-        if any(line in run.lines.get(file, ()) for file, line in coded)
-    )
-    return sorted(reached, key=lambda number: _merit(mutant, runs[number]), reverse=True)
+        if not coded or any(line in run.lines.get(file, ()) for file, line in coded)
+    ]
+    return _varied(mutant, runs, reached)
 
 
-def _merit(mutant: Mutant, run: BootLines) -> tuple[bool, float]:
-    """How much a boot promises: it goes through much of the changed sources, and costs little.
-    Self-tests come last: what they notice has no name."""
+def _varied(mutant: Mutant, runs: Sequence[BootLines], reached: Sequence[int]) -> list[int]:
+    """By merit, and no two of a kind one after the other: what a machine does not tell apart,
+    others like it do not either. Self-tests come last: what they notice has no name."""
+    left, order, seen = set(reached), [], set[object]()
+    while left:
+        best = max(left, key=lambda n: _merit(mutant, runs[n], seen))
+        left.remove(best)
+        order.append(best)
+        seen |= _traits(runs[best].scenario)
+    return order
+
+
+def _traits(scenario: Scenario) -> set[object]:
+    """What sets a boot apart from others."""
+    parts = (scenario.cpus, scenario.clock, scenario.hz, scenario.topology, scenario.machine)
+    return {scenario.workload, *enumerate((*parts, scenario.cpu_model, scenario.params))}
+
+
+def _merit(mutant: Mutant, run: BootLines, seen: set[object]) -> tuple[bool, float, float]:
+    """How much a boot promises: it goes through much of the changed sources, costs little, and
+    differs from those that come before."""
     lines = sum(len(run.lines.get(file, ())) for file in mutant.files)
-    return run.scenario.workload is not None, lines**2 / (run.cpu_seconds + _START_SECONDS)
+    new = len(_traits(run.scenario) - seen) if seen else 1
+    promise = (0.2 + new) * lines**2 / (run.cpu_seconds + _START_SECONDS)
+    return run.scenario.workload is not None, promise, -run.cpu_seconds
 
 
 def campaign(

@@ -159,11 +159,12 @@ def handle(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def attempt(job: Job) -> tuple[Status, list[Boot], str]:
-    """Calls what a mutant changes, which costs little, then boots it, until it is killed."""
+    """Calls what a mutant changes, which costs little, then boots it, until it is killed. What is
+    known from earlier counts first, whatever comes first in this campaign."""
     store, bench = Store(job.folder / "results"), _Bench(job)
     boots: list[Boot] = []
-    for name, scenario, timeout in _trials(job):
-        known = store.get(name)
+    trials = [(store.get(name), name, *rest) for name, *rest in _trials(job)]
+    for known, name, scenario, timeout in sorted(trials, key=lambda trial: trial[0] is None):
         if known is not None:
             boot = boot_from_json(known)
         elif time.monotonic() > job.until:

@@ -113,8 +113,9 @@ class Machine:
         self.write(address, code)
         self._uc.ctl_flush_tb()
 
-    def call(self, function: str, *arguments: int) -> int:
-        """Calls a function by the System V convention and returns rax, unsigned.
+    def call(self, function: str, *arguments: int, **registers: int) -> int:
+        """Calls a function by the System V convention and returns rax, unsigned. ``registers`` are
+        what a function finds in others that its callers share with it.
 
         Raises CallError if it faults, hangs, or comes back with a register or the stack changed
         that it has to preserve.
@@ -122,7 +123,8 @@ class Machine:
         uc = self._uc
         uc.context_restore(self._start)
         uc.mem_write(self._stack_pointer, RETURN.to_bytes(8, "little"))
-        for name, value in zip(ARGUMENTS, arguments, strict=False):
+        given = dict(zip(ARGUMENTS, arguments, strict=False)) | registers
+        for name, value in given.items():
             uc.reg_write(REGISTERS[name], value & U64)
         try:
             uc.emu_start(self.addresses[function], RETURN, count=MAX_INSTRUCTIONS)
@@ -130,7 +132,8 @@ class Machine:
             raise CallError(f"{function}: {error} at {self._where()}") from None
         if uc.reg_read(x86.UC_X86_REG_RIP) != RETURN:
             raise self._no_return(function)
-        changed = [name for name in PRESERVED if uc.reg_read(REGISTERS[name]) != GARBAGE[name]]
+        kept = {name: registers.get(name, GARBAGE[name]) for name in PRESERVED}
+        changed = [name for name in kept if uc.reg_read(REGISTERS[name]) != kept[name]]
         if uc.reg_read(x86.UC_X86_REG_RSP) != self._stack_pointer + 8:
             changed.append("rsp")
         if changed:
@@ -148,10 +151,10 @@ class Machine:
         """What the last call left in a register."""
         return int(self._uc.reg_read(REGISTERS[name]))
 
-    def clobbered(self, *arguments: int) -> set[str]:
+    def clobbered(self, *arguments: int, **registers: int) -> set[str]:
         """Registers that the last call, which had these arguments, left with another value."""
         given = zip(ARGUMENTS, arguments, strict=False)
-        before = GARBAGE | {name: value & U64 for name, value in given}
+        before = GARBAGE | {name: value & U64 for name, value in given} | registers
         return {name for name, at in REGISTERS.items() if self._uc.reg_read(at) != before[name]}
 
     def count(self, function: str, *arguments: int) -> int:

@@ -31,7 +31,7 @@ def noticed(image: Image, mutant: Mutant) -> bool:
 
 def test_every_leaf_function_is_spoken_about(image: Image) -> None:
     spoken = {name for held in PROPERTIES for name in held.functions}
-    assert spoken == set(leaf_functions())
+    assert spoken >= set(leaf_functions())
     assert all(list(mutants(image, function)) for function in spoken)
 
 

@@ -25,9 +25,10 @@ class Recorder(Guest):
         self.changed: dict[str, set[str]] = {}
         super().__init__(image)
 
-    def call(self, function: str, *arguments: int) -> int:
-        result = super().call(function, *arguments)
-        self.changed.setdefault(function, set()).update(self.clobbered(*arguments))
+    def call(self, function: str, *arguments: int, **registers: int) -> int:
+        result = super().call(function, *arguments, **registers)
+        found = self.clobbered(*arguments, **registers)
+        self.changed.setdefault(function, set()).update(found)
         return result
 
 
@@ -62,7 +63,7 @@ def test_every_public_function_is_called(changed: dict[str, set[str]]) -> None:
     publics = re.compile(r"^PUBLIC (\w+)$", re.M)
     texts = [(SOURCES / f"{file}.s").read_text(encoding="ascii") for file in FILES]
     wanted = {name for text in texts for name in publics.findall(text)}
-    assert set(changed) == wanted == set(headers())
+    assert set(changed) >= wanted == set(headers())
 
 
 @pytest.mark.parametrize("function", sorted(headers()))

@@ -1,0 +1,249 @@
+"""wake.s, wake_idle.s, exec.s: where a task that wakes or starts a new program goes.
+
+Some CPUs have their bit in the upper half of a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hypothesis import strategies as st
+
+from harness.model.bitmap import has_cpu
+from harness.model.constants import SDFlag
+from harness.model.domain import CPU, Domain
+from harness.model.load import LoadRead
+from harness.model.migrate import find_idlest_cpu
+from harness.model.task import Task
+from harness.model.wake import Placement, PlaceReason, place, wake_idle
+from tests.functions.agreement import agrees
+from tests.functions.busiest import reads
+from tests.functions.guest import Guest, Logged
+from tests.functions.machine import Layout
+
+CPUS = (0, 1, 32, 35)
+COUNT = 36
+TASK = 7
+LAST_TICK = 70_000_000
+EVERY = sum(1 << cpu for cpu in CPUS)
+
+cpu_numbers = st.sampled_from(CPUS)
+masks = st.sets(cpu_numbers).map(lambda chosen: sum(1 << cpu for cpu in chosen)) | st.just(EVERY)
+flags = st.sampled_from([0, 1, 2, 3]).map(
+    lambda bits: bits * SDFlag.WAKE_AFFINE  # and WAKE_BALANCE, the next bit
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A domain of the CPU in question; its span has that CPU anyway."""
+
+    flags: int
+    imbalance_pct: int
+    cache_hot_time: int
+    span: int
+
+    def domain(self, cpu: int) -> Domain:
+        parameters = replace(
+            CPU,
+            flags=SDFlag(self.flags),
+            imbalance_pct=self.imbalance_pct,
+            cache_hot_time=self.cache_hot_time,
+        )
+        return Domain(parameters, self.span | 1 << cpu, ())
+
+
+levels = st.lists(
+    st.builds(
+        Level,
+        st.builds(
+            lambda wakes, others: int(wakes) | others,
+            flags,
+            st.sampled_from(
+                [0, SDFlag.WAKE_IDLE, SDFlag.WAKE_IDLE | SDFlag.SHARE_CPUPOWER,
+                 SDFlag.LOAD_BALANCE | SDFlag.BALANCE_EXEC]
+            ).map(int),
+        ),
+        st.sampled_from([125, 110, 100]),
+        st.sampled_from([0, 2_500_000, 10_000_000]),
+        masks,
+    ),
+    max_size=3,
+)  # fmt: skip
+
+
+class Bench:
+    """Run queues of a few CPUs among many, the domains of one of them, and a task."""
+
+    def __init__(self, guest: Guest, cpu: int, levels: Sequence[Level]) -> None:
+        self.guest = guest
+        guest.release_all()
+        self.table = guest.allocate(guest.runqueue.size * COUNT)
+        guest.write(self.table, bytes(guest.runqueue.size * COUNT))
+        guest.set_word("runqueues", self.table)
+        guest.write(guest.addresses["apic_count"], COUNT.to_bytes(4, "little"))
+        for number in range(COUNT):
+            self.store(number, "cpu", number)
+            self.store(number, "timestamp_last_tick", LAST_TICK)
+        self.layout = Layout.of(guest.image, "sched_domain")
+        self.domains = [level.domain(cpu) for level in levels]
+        self.at = [guest.allocate(self.layout.size) for _ in levels]
+        for number, (at, sd) in enumerate(zip(self.at, self.domains, strict=True)):
+            self._put_domain(at, number, sd)
+        self.store(cpu, "sd", self.at[0] if levels else 0)
+        self.task = guest.allocate(guest.task.size)
+        guest.events.clear()
+
+    def _put_domain(self, at: int, number: int, sd: Domain) -> None:
+        parameters = sd.parameters
+        values = {
+            "parent": self.at[number + 1] if number + 1 < len(self.at) else 0,
+            "span": sd.span,
+            "level": number,
+            "flags": int(parameters.flags),
+            "imbalance_pct": parameters.imbalance_pct,
+            "cache_hot_time": parameters.cache_hot_time,
+        }
+        self.guest.write(at, self.layout.pack(values))
+
+    def store(self, cpu: int, field: str, value: int) -> None:
+        self.guest.store(self.guest.runqueue, self.queue(cpu), field, value)
+
+    def queue(self, cpu: int) -> int:
+        return self.table + self.guest.runqueue.size * cpu
+
+    def load(self, cpu: int, read: LoadRead) -> None:
+        self.store(cpu, "cpu_load", read.cpu_load)
+        self.store(cpu, "nr_running", read.nr_running)
+
+    def put_task(self, p: Task) -> None:
+        values = {"id": p.pid, "cpu": p.cpu, "cpus_allowed": p.cpus_allowed}
+        self.guest.write(self.task, self.guest.task.pack(values | {"last_ran": p.last_ran}))
+
+    def online(self, mask: int) -> None:
+        self.guest.set_word("cpu_online_mask", mask)
+
+    def accepted(self) -> list[tuple[int, int]]:
+        """Tasks that each domain has taken, by reason."""
+        names = "ttwu_wake_affine", "ttwu_wake_balance"
+        found = [self.guest.load(self.layout, at, *names) for at in self.at]
+        return [(one[names[0]], one[names[1]]) for one in found]
+
+
+@dataclass(frozen=True)
+class Waking:
+    """A task of some CPU that another one wakes."""
+
+    cpu: int
+    here: int
+    allowed: int
+    online: int
+    ran_ago: int
+    theirs: LoadRead
+    ours: LoadRead
+    sync: bool
+    levels: list[Level]
+
+
+wakings = st.builds(
+    Waking,
+    cpu_numbers,
+    cpu_numbers,
+    st.just(EVERY) | masks,
+    st.just(EVERY) | masks,
+    st.sampled_from([0, 2_500_000, 10_000_000]).flatmap(
+        lambda hot: st.sampled_from([hot - 1, hot, hot + 1])
+    ),
+    reads,
+    reads,
+    st.booleans(),
+    levels,
+)
+
+
+def _counts(placement: Placement, domains: Sequence[Domain]) -> list[tuple[int, int]]:
+    affine = placement.reason is PlaceReason.AFFINE
+    return [(int(sd is placement.domain and affine),
+             int(sd is placement.domain and not affine)) for sd in domains]  # fmt: skip
+
+
+@agrees("wake_place", "wake_domain_accepts", given=st.tuples(wakings, st.booleans()))
+def placed(guest: Guest, scene: Waking, level: bool) -> None:
+    """The CPU, the domain that counts it, and what the log says was read. ``level``: where the
+    loads are just as far apart as a domain accepts."""
+    ours, theirs = scene.ours, scene.theirs
+    if level:
+        ours = LoadRead(100 * theirs.source // 125, ours.nr_running)
+    bench = Bench(guest, scene.here, scene.levels)
+    p = Task(TASK, cpu=scene.cpu, last_ran=LAST_TICK - scene.ran_ago, cpus_allowed=scene.allowed)
+    bench.put_task(p)
+    bench.online(scene.online)
+    bench.load(scene.here, ours)
+    bench.load(scene.cpu, theirs)
+    if scene.cpu == scene.here:
+        ours = theirs
+    guest.enter(bench.queue(scene.here), bench.task, scene.here)
+    with guest.logging():
+        shared = {"rbx": bench.task, "r12": bench.queue(scene.cpu), "r14": int(scene.sync)}
+        found = guest.call("wake_place", **shared)
+    wanted = place(p, scene.here, bench.domains, LAST_TICK, theirs, ours,
+                   sync=scene.sync, online=scene.online)  # fmt: skip
+    assert found == wanted.cpu
+    assert bench.accepted() == _counts(wanted, bench.domains)
+    looked = wanted.reason not in (PlaceReason.LOCAL, PlaceReason.NOT_ALLOWED)
+    loads = [n for read in (theirs, ours) for n in (read.cpu_load, read.nr_running)]
+    if not looked:
+        loads = [0] * len(loads)
+    assert guest.events == [Logged("place", (TASK, wanted.cpu, *loads, LAST_TICK))]
+
+
+@agrees("wake_idle", "idle_mask",
+        given=st.tuples(cpu_numbers, masks, masks, masks, levels))  # fmt: skip
+def idle_neighbour(
+    guest: Guest, cpu: int, allowed: int, idle: int, online: int, levels: list[Level]
+) -> None:
+    """An idle CPU near the one that was chosen."""
+    bench = Bench(guest, cpu, levels)
+    p = Task(TASK, cpus_allowed=allowed)
+    bench.put_task(p)
+    bench.online(online)
+    for number in range(COUNT):
+        bench.store(number, "curr", bench.task)
+        bench.store(number, "idle", bench.task if has_cpu(idle, number) else 0)
+    with guest.logging():
+        found = guest.call("wake_idle", cpu, rbx=bench.task)
+    if not bench.domains or not bench.domains[0].has(SDFlag.SHARE_CPUPOWER):
+        assert (found, guest.events) == (cpu, [])
+        return
+    wanted = wake_idle(cpu, p, bench.domains, idle & online)
+    assert found == wanted
+    assert guest.events == [Logged("wake_idle", (TASK, cpu, wanted, idle & online))]
+
+
+@agrees("find_idlest_cpu", given=st.tuples(
+    cpu_numbers, masks, masks, levels.filter(bool),
+    st.tuples(reads, reads, reads, reads), st.integers(-1, 1)))  # fmt: skip
+def idlest(
+    guest: Guest,
+    here: int,
+    allowed: int,
+    online: int,
+    levels: list[Level],
+    loads: tuple[LoadRead, ...],
+    off: int,
+) -> None:
+    """The CPU with the least to do, ours among equals or where it is hardly better."""
+    bench = Bench(guest, here, levels)
+    p = Task(TASK, cpu=here, cpus_allowed=allowed)
+    bench.put_task(p)
+    bench.online(online)
+    found = dict(zip(CPUS, loads, strict=True))
+    least = min(load.target for cpu, load in found.items() if cpu != here)
+    if off:
+        # Around what makes another CPU clearly better.
+        found[here] = LoadRead(max(least * 112 // 100 - 128 + off, 0), 9)
+    for cpu, load in found.items():
+        bench.load(cpu, load)
+    wanted = find_idlest_cpu(p, here, bench.domains[0], lambda cpu: found[cpu], online)
+    assert guest.call("find_idlest_cpu", bench.task, here, bench.at[0]) == wanted
