@@ -11,6 +11,7 @@
 .include "cpu.inc"
 .include "layout.inc"
 .include "race.inc"
+.include "invariant.inc"
 
 .extern relax_spin
 
@@ -25,6 +26,10 @@ spin_lock:
     RACE_POINT
     push rdx
     mov edx, gs:[percpu.cpu]
+    .ifdef CHECK
+    push rsi
+    xor esi, esi                        # does not wait yet
+    .endif
 .try:
     mov eax, LOCK_FREE
     lock cmpxchg dword ptr [rdi + lock.owner], edx
@@ -33,10 +38,14 @@ spin_lock:
     je .recursion
 .wait:
     call relax_spin
+    INVARIANT waiting
     cmp dword ptr [rdi + lock.owner], LOCK_FREE
     jne .wait
     jmp .try
 .taken:
+    .ifdef CHECK
+    pop rsi
+    .endif
     pop rdx
     UNFRAME
     ret

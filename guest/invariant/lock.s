@@ -1,14 +1,25 @@
 .intel_syntax noprefix
-# Rules about run-queue locks, checked where they change hands: K1 to K6 of those that
-# `harness rules` lists. Each CPU keeps a mask of the run queues that it has locked.
+# Rules about locks, checked where they change hands: K1 to K6 of those that `harness rules` lists
+# are about those of run queues, K7 is about all. Each CPU keeps a mask of the run queues that it
+# has locked. A run queue is either policy's: what is read of it here is in the same place in both.
 
 .include "macros.inc"
 .include "cpu.inc"
 .include "layout.inc"
 .include "sched.inc"
+.include "veridian.inc"
 .include "invariant.inc"
 
+.extern clock_khz
+.extern param_clock
+
 .equ RFLAGS_IF, 0x200
+.equ PATIENCE_VIRTUAL_MS, 1000          # a lock may be waited for for so long
+.equ PATIENCE_REAL_MS, 8000             # the host may stop the holder; 10 s of silence are a hang
+
+.if runqueue.cpu != cpu_info.cpu
+.error "the run queues of the policies have their CPUs' numbers in different places"
+.endif
 
 .ifdef CHECK
 .section .text
@@ -83,17 +94,86 @@ END invariant_locked
 PUBLIC invariant_before_unlock
 invariant_before_unlock:
     INVARIANT_ENTER
+    call note_unlock
+    INVARIANT structure
+    INVARIANT stack
+    INVARIANT_LEAVE
+END invariant_before_unlock
+
+# invariant_before_info_unlock(rdi = cpu_info): the same for policy veridian's.
+#   clobbers: nothing
+#   locks: the cpu_info's held, or the rule is broken
+#   irq: off, or the rule is broken
+PUBLIC invariant_before_info_unlock
+invariant_before_info_unlock:
+    INVARIANT_ENTER
+    call note_unlock
+    INVARIANT rings
+    INVARIANT stack
+    INVARIANT_LEAVE
+END invariant_before_info_unlock
+
+# note_unlock(rdi = run queue): K3 and K4.
+#   clobbers: rax, rcx
+#   locks: the run queue's held, or the rule is broken
+#   irq: off, or the rule is broken
+PRIVATE note_unlock
+note_unlock:
+    FRAME
     call interrupts_off
     call held_mask
     mov ecx, dword ptr [rdi + runqueue.cpu]
     btr qword ptr [rax], rcx
     jnc .broken
-    INVARIANT structure
-    INVARIANT stack
-    INVARIANT_LEAVE
+    UNFRAME
+    ret
 .broken:
     BROKEN K3, "a CPU releases a run queue that it has not locked"
-END invariant_before_unlock
+END note_unlock
+
+# invariant_waiting(rdi = lock, rsi = time-stamp counter when the wait began, 0 the first time) ->
+# rsi = the same from the first time on: K7: it is not waited for for ever.
+#   clobbers: nothing else
+#   locks: none of them taken yet; any others
+#   irq: as found
+PUBLIC invariant_waiting
+invariant_waiting:
+    FRAME
+    pushfq
+    push rax
+    push rdx
+    push rcx
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    test rsi, rsi
+    jz .begins
+    sub rax, rsi
+    mov ecx, PATIENCE_REAL_MS
+    cmp dword ptr [rip + param_clock], 0
+    jne .known
+    mov ecx, PATIENCE_VIRTUAL_MS
+.known:
+    imul rcx, qword ptr [rip + clock_khz]
+    test rcx, rcx
+    jz .done                            # too early to tell
+    cmp rax, rcx
+    ja .broken
+.done:
+    pop rcx
+    pop rdx
+    pop rax
+    popfq
+    UNFRAME
+    ret
+.begins:
+    mov rsi, rax
+    jmp .done
+.broken:
+    mov eax, dword ptr [rdi + lock.owner]
+    mov rbx, rdi
+    BROKEN K7, "a lock is waited for too long (rax: the CPU that holds it, rbx: the lock)"
+END invariant_waiting
 
 # invariant_task_locked(rdi = task): K2: who changes where a task is queued has locked that queue.
 #   clobbers: nothing

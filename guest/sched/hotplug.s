@@ -279,6 +279,7 @@ hotplug_close:
     cmp qword ptr [rbx + runqueue.nr_running], 1
     jne .left
     EVENT_AT 1, cpu_dead, [rbx + runqueue.cpu]
+    EVENT_AT 1, uninterruptible, 0, [r12 + runqueue.nr_uninterruptible]
     mov rdi, r12
     mov rsi, rbx
     call double_rq_unlock

@@ -7,6 +7,9 @@
 .include "sched.inc"
 .include "trace.inc"
 
+.extern rq_lock
+.extern rq_unlock
+
 .equ SCHEDSTAT_COUNTERS, 22             # of runqueue.stats, those before the next ones
 .equ MOVE_COUNTERS, 6                   # of runqueue.pt
 
@@ -14,7 +17,7 @@
 # log_runqueue_stats(): the counters of the calling CPU and of its domains, in the order in which
 # schedstat prints.
 #   clobbers: caller-saved
-#   locks: none; the CPU has stopped scheduling
+#   locks: takes and releases the run queue's; the CPU has stopped scheduling
 #   irq: off
 PUBLIC log_runqueue_stats
 log_runqueue_stats:
@@ -47,11 +50,28 @@ log_runqueue_stats:
     push EV_schedstat_moves + MOVE_COUNTERS * 65536
     call trace_emit
     mov rsp, rbp
+    call log_uninterruptible
     UNFRAME
     ret
 .miscounted:
     PANIC "a run queue has counted other switches than its CPU"
 END log_runqueue_stats
+
+# log_uninterruptible(): the calling CPU's part of the sum of uninterruptible sleepers. Under the
+# lock, because other CPUs may still wake some of them.
+#   clobbers: caller-saved
+#   locks: takes and releases the run queue's
+#   irq: off
+PRIVATE log_uninterruptible
+log_uninterruptible:
+    FRAME
+    mov rdi, gs:[percpu.runqueue]
+    call rq_lock
+    EVENT uninterruptible, [rdi + runqueue.cpu], [rdi + runqueue.nr_uninterruptible]
+    call rq_unlock
+    UNFRAME
+    ret
+END log_uninterruptible
 
 # log_domain_stats(rdx = domain): its counters.
 #   clobbers: rcx

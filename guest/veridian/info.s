@@ -9,6 +9,7 @@
 .include "veridian.inc"
 .include "trace.inc"
 .include "race.inc"
+.include "invariant.inc"
 
 .extern apic_count
 .extern memory_alloc
@@ -99,11 +100,13 @@ END vtask_init
 PUBLIC info_lock
 info_lock:
     FRAME
+    INVARIANT before_lock
     push rdi
     call spin_lock
     mov rdi, qword ptr [rsp]
     EVENT_AT 2, lock, [rdi + cpu_info.cpu], 0
     pop rdi
+    INVARIANT locked
     UNFRAME
     ret
 END info_lock
@@ -115,6 +118,7 @@ END info_lock
 PUBLIC info_unlock
 info_unlock:
     FRAME
+    INVARIANT before_info_unlock
     EVENT_AT 2, unlock, [rdi + cpu_info.cpu]
     call spin_unlock
     UNFRAME

@@ -7,6 +7,7 @@
 .include "layout.inc"
 .include "veridian.inc"
 .include "trace.inc"
+.include "invariant.inc"
 
 .extern clock_ns
 .extern info_unlock
@@ -65,6 +66,7 @@ veridian_switch:
     call message_dispatch_first
     IF_BUG 6, .unlock
 .switch:
+    INVARIANT switching
     mov rdi, r12
     mov rsi, r15
     call switch_to

@@ -1,4 +1,4 @@
-"""What must hold of the scheduler's data at every unlock: rules S1 to S11 (fact sheet part C).
+"""What must hold of the scheduler's data at every unlock: rules S1 to S11, C6 (fact sheet part C).
 
 Each rule is a function that yields violations in words; `check_runqueue` and `check_system` apply
 them all. They trust nothing: a run queue damaged in any way is described, not tripped over.
@@ -51,6 +51,7 @@ def check_system(rqs: Sequence[Runqueue], tasks: Sequence[Task]) -> list[Violati
     found = [v for rq in rqs for v in check_runqueue(rq, len(tasks))]
     found += in_one_list(rqs, tasks)
     found += current_once(rqs)
+    found += sleepers_counted(rqs, tasks)
     return found
 
 
@@ -177,3 +178,11 @@ def expiry_record(rq: Runqueue) -> Iterator[Violation]:
         yield Violation("S11", f"cpu{rq.cpu}: idle, yet expired_timestamp {rq.expired_timestamp}")
     if not MAX_RT_PRIO <= rq.best_expired_prio <= MAX_PRIO:
         yield Violation("S11", f"cpu{rq.cpu}: best_expired_prio {rq.best_expired_prio}")
+
+
+def sleepers_counted(rqs: Sequence[Runqueue], tasks: Sequence[Task]) -> Iterator[Violation]:
+    """C6: the sum of what the run queues count is how many tasks sleep uninterruptibly."""
+    counted = sum(rq.nr_uninterruptible for rq in rqs)
+    asleep = sum(p.array is None and p.state == State.UNINTERRUPTIBLE for p in tasks)
+    if counted != asleep:
+        yield Violation("C6", f"{asleep} tasks sleep uninterruptibly, {counted} are counted")

@@ -44,7 +44,11 @@ CHECKED_GUEST: tuple[str, ...] = (
     "K4 interrupts are off while a run queue is locked",
     "K5 a task moves between run queues that are both locked",
     "K6 over a switch exactly the local run queue is locked",
+    "K7 a lock is not waited for for ever",
     "P15 no interrupt is in service while a CPU changes tasks",
+    "V1 a bit is set iff its ring has tasks, which are those from head to tail, and count of them",
+    "V2 nr counts the waiting tasks, load is min(10 * runnable, 100)",
+    "V4 a full ring refuses no task",
 )
 """The rules of guest/invariant. S8, which is about all run queues at once, is for the replay."""
 

@@ -118,6 +118,7 @@ REMARKS: Mapping[str, Handler] = {
     "schedstat": replay_stats.schedstat,
     "schedstat_domain": replay_stats.schedstat_domain,
     "schedstat_moves": replay_stats.schedstat_moves,
+    "uninterruptible": replay_stats.uninterruptible,
     "task_summary": replay_stats.task_summary,
 }
 """Further events that mean something to the model, whatever else is due on their CPU."""

@@ -38,6 +38,7 @@ class Law(enum.Enum):
     C2 = "C2 a runnable task is queued and a sleeping one is not"
     C3 = "C3 a pull changes a task's CPU and nothing else: array, priority and slice stay"
     C4 = "C4 no more is moved than was asked for, and one task always remains"
+    C6 = "C6 uninterruptible sleepers are counted where they fall asleep and where they are woken"
     C7 = "C7 an ended task is freed once, in time, when nobody has it"
     K1 = "K1 two run-queue locks are taken in ascending order"
     K2 = "K2 an event of the scheduler follows from an operation"

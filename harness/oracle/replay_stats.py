@@ -45,6 +45,11 @@ def schedstat_moves(world: World, cpu: int, *counters: int) -> None:
             expect(Law.T0, f"{name} of CPU {cpu}", seen, most)
 
 
+def uninterruptible(world: World, cpu: int, rq: int, nr: int) -> None:
+    """A run queue's part of the sum of those asleep, which may be negative; it is locked."""
+    expect(Law.C6, f"nr_uninterruptible of CPU {rq}", nr, world.rq(rq).nr_uninterruptible)
+
+
 def task_summary(
     world: World,
     cpu: int,

@@ -13,11 +13,14 @@ import pytest
 
 from harness.oracle.outcome import Outcome
 from harness.pytest_plugin import Booter
+from harness.workload import Workload
 from tests.boot import PATIENT
 from tests.boot.variant import Change, Variants
+from tests.veridian.workloads import CROWD, LOPSIDED, PLUGGING
 
 NOTE = "# The best priority among the expired is not forgotten: defect L09. Corrected: it is."
 INTERACTIVE = str(Path(__file__).with_name("interactive.yaml"))
+QUEUE = "veridian/queue.s"
 ARRAY, CORE, RUNQUEUE, WAKE = "sched/array.s", "sched/core.s", "sched/runqueue.s", "sched/wake.s"
 
 
@@ -27,8 +30,9 @@ class Breach:
 
     rule: str
     change: Change
-    workload: str = "W3"
+    workload: str | Workload = "W3"
     cpus: int = 2
+    policy: str = "o1"
 
     def __str__(self) -> str:
         return f"{self.rule} {self.change.file}"
@@ -119,8 +123,72 @@ BREACHES = [
                ["mov rdi, rbx", "call rq_unlock", "mov qword ptr [r15 + task.timestamp], r13"]),
     ),
     Breach(
+        "K7",
+        # Given up, and still nobody's to take: the first that waits for it waits for ever.
+        Change(
+            "sched/migrate.s",
+            ["lea rdi, [rip + cpu_online_lock]", "call spin_unlock", "mov rdi, r12",
+             "call rq_unlock", "sti", "lea eax, [r15 - 1]"],
+            ["mov dword ptr [rip + cpu_online_lock + lock.owner], MAX_CPUS", "mov rdi, r12",
+             "call rq_unlock", "sti", "lea eax, [r15 - 1]"],
+        ),
+        "W8",
+    ),
+    Breach(
         "P15",
         Change("cpu/timer.s", ["call lapic_eoi"], []),
+    ),
+    Breach(
+        "V1",
+        Change(QUEUE, ["btr dword ptr [rsi + cpu_info.normal_bitmap], ecx"], []),
+        policy="veridian",
+    ),
+    Breach(
+        "V1",
+        Change(QUEUE, ["mov qword ptr [r8 + rcx * 8 + ring.slots], 0"], []),
+        policy="veridian",
+    ),
+    Breach(
+        "V1",
+        Change(QUEUE, ["inc dword ptr [r8 + ring.overflowed]", "test rcx, rcx"],
+               ["test rcx, rcx"]),
+        CROWD, 1, "veridian",
+    ),
+    Breach(
+        "V2",
+        Change("veridian/ready.s", ["dec dword ptr [rsi + cpu_info.nr_running]"], []),
+        policy="veridian",
+    ),
+    Breach(
+        "V2",
+        Change("veridian/switch.s", ["mov rsi, rbx", "call update_load"], []),
+        policy="veridian",
+    ),
+    Breach(
+        "V4",
+        Change(QUEUE, ["mov qword ptr [rdi + task.run_list], 0",
+                       "mov rcx, qword ptr [r8 + ring.overflow_last]"], ["jmp .refused"]),
+        CROWD, 1, "veridian",
+    ),
+    Breach(
+        "S6",
+        Change(QUEUE, ["mov dword ptr [rcx + vtask.ring], eax"], []),
+        policy="veridian",
+    ),
+    Breach(
+        "K1", Change("veridian/info.s", ["jb .ordered"], ["ja .ordered"]), LOPSIDED, 2, "veridian"
+    ),
+    Breach(
+        "K3",
+        Change("veridian/core.s", ["call schedule_picked", "mov rdi, rbx", "call info_unlock"],
+               ["call schedule_picked"]),
+        policy="veridian",
+    ),
+    Breach(
+        "K6",
+        Change("veridian/switch.s", ["mov gs:[percpu.curr], r15"],
+               ["mov rdi, rbx", "call info_unlock", "mov gs:[percpu.curr], r15"]),
+        policy="veridian",
     ),
 ]  # fmt: skip
 
@@ -131,7 +199,8 @@ def test_the_guest_names_the_rule_that_is_broken(
 ) -> None:
     name = f"{breach.rule} {BREACHES.index(breach)}"
     image = variants.build(name, [breach.change], checked=True)
-    run = boot(image, breach.cpus, workload=breach.workload, **PATIENT)
+    options = {"workload": breach.workload, "policy": breach.policy, **PATIENT}
+    run = boot(image, breach.cpus, **options)
     assert run.outcome is Outcome.VIOLATION, run.verdict
     assert run.verdict.reason.startswith(f"{breach.rule}: "), run.verdict
 
@@ -142,6 +211,16 @@ def test_the_checked_guest_finds_nothing(
     workload: str, cpus: int, clock: str, boot: Booter
 ) -> None:
     run = boot(cpus=cpus, clock=clock, workload=workload, checked=True, **PATIENT)
+    assert run.passed, run.verdict
+
+
+@pytest.mark.parametrize(("workload", "cpus"), [("W8", 4), (CROWD, 1), (PLUGGING, 2)], ids=str)
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_it_finds_nothing_under_the_second_policy(
+    workload: str | Workload, cpus: int, clock: str, boot: Booter
+) -> None:
+    options = {"clock": clock, "workload": workload, "policy": "veridian", **PATIENT}
+    run = boot(cpus=cpus, checked=True, **options)
     assert run.passed, run.verdict
 
 

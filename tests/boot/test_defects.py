@@ -167,6 +167,40 @@ DEFECTS = [
         "H1 ticks of a CPU count from 1 without a gap: tick 6 of CPU",
     ),
     Defect(
+        "an uninterruptible sleep that is not counted",
+        [Change("sched/core.s", ["inc qword ptr [rbx + runqueue.nr_uninterruptible]"], [])],
+        Outcome.VIOLATION,
+        "C6 uninterruptible sleepers are counted",
+        {"workload": "hotplug", "cpus": 4},
+    ),
+    Defect(
+        "the end of an uninterruptible sleep that is not counted",
+        [Change("sched/wake.s", ["dec qword ptr [r12 + runqueue.nr_uninterruptible]"], [])],
+        Outcome.VIOLATION,
+        "C6 uninterruptible sleepers are counted",
+        {"workload": "hotplug", "cpus": 4},
+    ),
+    Defect(
+        "the count of an unplugged CPU that stays behind",
+        [Change("sched/hotplug.s", ["mov qword ptr [rbx + runqueue.nr_uninterruptible], 0"], [])],
+        Outcome.VIOLATION,
+        "C6 uninterruptible sleepers are counted",
+        {"workload": "hotplug", "cpus": 4},
+    ),
+    Defect(
+        "the count of an unplugged CPU that is lost",
+        [
+            Change(
+                "sched/hotplug.s",
+                ["add qword ptr [r12 + runqueue.nr_uninterruptible], rax"],
+                [],
+            )
+        ],
+        Outcome.VIOLATION,
+        "C6 uninterruptible sleepers are counted",
+        {"workload": "hotplug", "cpus": 4},
+    ),
+    Defect(
         "an interrupt without its end",
         [Change("cpu/lapic.s", ["mov dword ptr [rax + LAPIC_EOI], 0"], [])],
         Outcome.HANG,

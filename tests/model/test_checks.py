@@ -86,6 +86,8 @@ DAMAGES: list[tuple[str, str, Damage]] = [
     ("S10", "policy and prio", lambda m: setattr(m.waiting, "policy", Policy.RR)),
     ("S10", "impossible prio", lambda m: setattr(m.waiting, "prio", 140)),
     ("S11", "idle remembers", lambda m: setattr(m.other, "expired_timestamp", 5)),
+    ("C6", "sleeper not counted", lambda m: setattr(m.asleep, "state", State.UNINTERRUPTIBLE)),
+    ("C6", "nobody counted", lambda m: setattr(m.other, "nr_uninterruptible", 1)),
     ("S11", "best expired", lambda m: setattr(m.rq, "best_expired_prio", 99)),
 ]
 
@@ -104,7 +106,14 @@ def test_damage_is_named_by_its_rule(rule: str, damage: Damage) -> None:
 
 
 def test_every_rule_has_a_damage() -> None:
-    assert {rule for rule, _, _ in DAMAGES} == {f"S{n}" for n in range(1, 12)}
+    assert {rule for rule, _, _ in DAMAGES} == {f"S{n}" for n in range(1, 12)} | {"C6"}
+
+
+def test_who_sleeps_and_who_counts_may_be_on_different_cpus() -> None:
+    m = Machine()
+    m.asleep.state = State.UNINTERRUPTIBLE
+    m.rq.nr_uninterruptible, m.other.nr_uninterruptible = 3, -2
+    assert m.violations() == []
 
 
 def test_a_list_longer_than_there_are_tasks() -> None:

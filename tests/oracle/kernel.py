@@ -306,6 +306,7 @@ class Kernel(ABC):
             stats = {name: getattr(rq.stats, name) for name in SCHEDSTAT}
             self.emit("schedstat", **stats)
             self._log_balancing(rq)
+            self.emit("uninterruptible", rq=rq.cpu, nr=rq.nr_uninterruptible)
             switches = sum(e.name == "switch" and e.cpu == rq.cpu for e in self.events)
             self.emit("cpu_summary", ticks=self.ticks[rq.cpu], switches=switches)
         self.acting = 0

@@ -67,3 +67,18 @@ def test_a_rule_that_several_look_at_names_them_all() -> None:
     assert by_name["K1"].sources == sources
     first, second = by_name["P4"].readings
     assert (first.sources, second.sources) == ((Source.REPLAY_O1,), (Source.REPLAY_VERIDIAN,))
+
+
+PART_C = (
+    *(f"S{n}" for n in range(1, 13)),
+    *(f"K{n}" for n in range(1, 8)),
+    *(f"C{n}" for n in range(1, 8)),
+    *(f"P{n}" for n in range(1, 18)),
+    *(f"T{n}" for n in range(1, 8)),
+    *(f"V{n}" for n in range(1, 8)),
+)
+"""The invariants of the fact sheet's part C."""
+
+
+def test_no_invariant_of_the_fact_sheet_is_left_out() -> None:
+    assert set(PART_C) - {entry.name for entry in entries()} == set()

@@ -64,7 +64,7 @@ def test_every_event_of_the_scheduler_is_replayed_or_left_out_on_purpose() -> No
         *("hello", "cpus_found", "timer", "cpu_online", "cpu_summary", "end", "mark"),
         *("ipi_send", "ipi_recv", "ipi_latency", "lock", "unlock"),
         *("tick", "task_free", "schedstat", "task_summary", "domain", "group", "attach"),
-        *("load", "schedstat_domain", "schedstat_moves", "quiet"),
+        *("load", "schedstat_domain", "schedstat_moves", "uninterruptible", "quiet"),
     }
     names = {kind.name for kind in VOCABULARY} - {kind.name for kind in veridian.EVENTS}
     assert names == without_decision | {*CONSEQUENCES, *OPERATIONS}

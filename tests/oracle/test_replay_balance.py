@@ -110,8 +110,13 @@ def test_every_field_is_held_against_the_model(event: str, name: str) -> None:
 STEPS = set(NAMES) - {"schedstat_domain", "exec", "push"}
 
 
+def is_step(e: Event) -> bool:
+    """Not the last of a decaying load: it may have been gone when it was read."""
+    return e.name in STEPS and not (e.name == "load" and e.number("cpu_load") == 1)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.sampled_from([e.seq for e in events() if e.name in STEPS]), st.booleans())
+@given(st.sampled_from([e.seq for e in events() if is_step(e)]), st.booleans())
 def test_no_step_can_be_left_out_or_come_twice(index: int, twice: bool) -> None:
     changed = list(events())
     changed[index : index + 1] = [changed[index]] * 2 if twice else []

@@ -134,6 +134,7 @@ CHANGES = [
     ("C2", Change("wake", "queued", flip)),
     ("C2", Change("wake", "state", lambda _: 0, lambda e: e.number("state") != 0)),
     ("C2", Change("wake_moved", "queued", flip)),
+    ("C6", Change("uninterruptible", "nr", more)),
     ("C7", Change("task_free", "task", lambda _: 5)),
     ("P3", Change("task_new", "allowed", lambda _: 2, lambda e: e.number("cpu") == 0)),
     ("P3", Change("migrate", "result", more)),

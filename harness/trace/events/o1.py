@@ -86,6 +86,12 @@ EVENTS: tuple[EventType, ...] = (
         "task:u src:u dst:u result:u queued:u src_tick:u dst_tick:u",
     ),
     EventType("cpu_load", "operation: the decayed load changed", "nr:u load:u"),
+    EventType(
+        "uninterruptible",
+        "tasks that fell asleep uninterruptibly on a run queue, less those that were woken there;"
+        " before the end, and where a CPU leaves its part of the sum to another",
+        "rq:u nr:d",
+    ),
     EventType("lock", "a run queue's lock is taken; how: 0 waited, 1 tried", "rq:u how:u"),
     EventType("unlock", "a run queue's lock is released", "rq:u"),
     EventType(
