@@ -22,8 +22,11 @@
 .extern sched_constants
 .extern schedule
 .extern scheduler_tick
+.extern spin_lock
+.extern spin_unlock
 .extern task_allocate
 .extern task_inherit
+.extern task_lock
 .extern task_log_new
 .extern task_rq_lock
 .extern task_timeslice
@@ -129,7 +132,9 @@ sched_fork:
     call clock_ns
     mov qword ptr [rbx + task.timestamp], rax
     mov rdi, gs:[percpu.runqueue]
-    call rq_lock                        # a child that ends elsewhere may be giving its slice back
+    call rq_lock                        # a child that ends elsewhere may be giving back its slice,
+    mov rax, qword ptr [r12 + task.sleep_avg]   # and changing this
+    mov qword ptr [rbx + task.sleep_avg], rax
     mov ecx, dword ptr [r12 + task.id]
     mov edx, dword ptr [rbx + task.id]
     EVENT_AT 1, fork, rcx, rdx, [rbx + task.timestamp]
@@ -273,7 +278,7 @@ END sleep_avg_penalty
 
 # do_exit(): ends the calling task.
 #   clobbers: never returns
-#   locks: takes and releases that of the parent's run queue
+#   locks: as sched_exit and schedule
 #   irq: any
 PUBLIC do_exit
 do_exit:
@@ -289,7 +294,7 @@ END do_exit
 # sched_exit(rbx = task, running): its parent gets back what is left of a first slice, and a hog
 # weighs on its parent's sleep average. Nothing, if the parent has gone.
 #   clobbers: caller-saved
-#   locks: takes and releases that of the parent's run queue
+#   locks: takes and releases task_lock, within it that of the parent's run queue
 #   irq: off
 PRIVATE sched_exit
 sched_exit:
@@ -299,10 +304,11 @@ sched_exit:
     mov r12, qword ptr [rbx + task.parent]
     test r12, r12
     jz .orphan
+    lea rdi, [rip + task_lock]          # so that the parent is not freed meanwhile
+    call spin_lock
     mov rax, qword ptr [rbx + task.parent_generation]
-    RACE_POINT
     cmp rax, qword ptr [r12 + task.generation]
-    jne .orphan
+    jne .freed
     mov rdi, r12
     call task_rq_lock
     mov r13, rax
@@ -313,7 +319,12 @@ sched_exit:
     call weigh_on_parent
     mov rdi, r13
     call rq_unlock
+    lea rdi, [rip + task_lock]
+    call spin_unlock
     jmp .out
+.freed:
+    lea rdi, [rip + task_lock]
+    call spin_unlock
 .orphan:
     mov eax, dword ptr [rbx + task.id]
     EVENT_AT 1, exit, rax, -1, 0

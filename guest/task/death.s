@@ -86,6 +86,7 @@ task_reap:
 .free:
     mov eax, dword ptr [rbx + task.id]
     EVENT_AT 1, task_free, rax, [rip + jiffies]
+    inc qword ptr [rbx + task.generation]   # its children are orphans from now on
     mov dword ptr [rbx + task.slot], SLOT_FREE
     inc qword ptr [rip + tasks_freed]
     jmp .next

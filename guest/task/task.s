@@ -180,8 +180,6 @@ task_inherit:
     mov dword ptr [rdi + task.mm], eax
     mov rax, qword ptr [rsi + task.cpus_allowed]
     mov qword ptr [rdi + task.cpus_allowed], rax
-    mov rax, qword ptr [rsi + task.sleep_avg]
-    mov qword ptr [rdi + task.sleep_avg], rax
     mov rax, qword ptr [rsi + task.last_ran]
     mov qword ptr [rdi + task.last_ran], rax
     ret
@@ -249,7 +247,6 @@ task_claim:
     xor eax, eax
     rep stosb                           # all the rest of a task starts at 0
     mov ecx, edx
-    inc rsi
     mov qword ptr [rbx + task.generation], rsi
     mov dword ptr [rbx + task.slot], SLOT_USED
     mov dword ptr [rbx + task.id], ecx

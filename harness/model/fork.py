@@ -27,6 +27,7 @@ def sched_fork(child: Task, parent: Task, now_ns: int) -> bool:
     """
     child.state = State.RUNNING
     child.array = None
+    child.sleep_avg = parent.sleep_avg  # which another child's end may have changed just now
     child.sched_info = SchedInfo()
     child.time_slice = (parent.time_slice + 1) >> 1
     child.first_time_slice = True

@@ -67,7 +67,6 @@ def _inherit(child: Task, parent: Task) -> None:
     expect(Law.S10, f"rt_priority {whose}", child.rt_priority, parent.rt_priority)
     expect(Law.P3, f"affinity {whose}", child.cpus_allowed, parent.cpus_allowed)
     child.prio = parent.prio
-    child.sleep_avg = parent.sleep_avg
     child.last_ran = parent.last_ran
 
 

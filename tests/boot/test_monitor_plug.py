@@ -35,7 +35,7 @@ def test_a_task_leaves_a_cpu_that_is_unplugged(boot: Booter, clock: str) -> None
     changes = [event.name for event in trace.of("cpu_down", "cpu_dead", "cpu_up")]
     assert changes == ["cpu_down", "cpu_dead", "cpu_up"]
     # Drained, or taken by CPU 0 while the migration thread that was to drain it ran. Under the real
-    # clock it may have ended before.
+    # clock it may have been taken before it ran at all, or have ended before.
     # Its number may be another task's afterwards.
     ended = next(event.seq for event in trace.of("exit") if event.number("task") == hog)
     (down,) = (event.seq for event in trace.of("cpu_down"))
@@ -44,7 +44,7 @@ def test_a_task_leaves_a_cpu_that_is_unplugged(boot: Booter, clock: str) -> None
         for event in trace.of("switch")
         if event.number("next") == hog and event.seq < ended
     ]
-    assert turns[0] == 1
+    assert turns[0] == 1 or clock == "real"
     assert turns[-1] == 0 or (clock == "real" and ended < down)
 
 

@@ -37,6 +37,15 @@ def test_fork_splits_the_slice(left: int, child_gets: int, parent_keeps: int) ->
     assert child.timestamp == NOW.ns
 
 
+def test_a_child_has_the_sleep_average_of_this_moment() -> None:
+    """Another child of its parent may have ended since the copy was made."""
+    parent = normal(1)
+    child = child_of(parent)
+    parent.sleep_avg //= 2
+    sched_fork(child, parent, NOW.ns)
+    assert child.sleep_avg == parent.sleep_avg > 0
+
+
 def test_a_child_starts_off_the_queue_with_statistics_of_its_own() -> None:
     parent = normal(1)
     one_cpu(parent)

@@ -164,6 +164,21 @@ def test_children_fork_and_run_their_own_program(run_tasks: RunTasks) -> None:
     assert sorted(nice for _, nice in seen.marks("leaf")) == [9] * 6
 
 
+def test_a_child_outlives_its_parent_and_that_ones_slot(run_tasks: RunTasks) -> None:
+    """Once the parent is freed nobody gets back what is left of the child's slice."""
+    seen = run_tasks("""
+        tasks:
+          parent: {program: [fork: child, fork: orphan]}
+          child: {template: true, program: [sleep: 50 ticks]}
+          orphan: {template: true, program: [sleep: 150 ticks]}
+    """)
+    (parent,) = seen.of("exit", "parent")
+    (child,) = seen.of("exit", "child")
+    (orphan,) = seen.of("exit", "orphan")
+    assert child.number("parent") == parent.number("task")
+    assert orphan.number("parent") == -1
+
+
 def test_the_run_ends_with_the_last_task(run_tasks: RunTasks) -> None:
     """Children count, and every end is in the log."""
     seen = run_tasks("""
