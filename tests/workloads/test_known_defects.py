@@ -158,7 +158,7 @@ EXPIRED, TAKEN = (f"tests/workloads/{name}.yaml" for name in ("expired", "taken"
 DEFECTS = [
     Defect("L01", useless_pushes, "W5-all"),
     Defect("L02", failures_remembered, "W7"),
-    Defect("L03", intervals_too_long, "W7"),
+    Defect("L03", intervals_too_long, "W7", options={"topology": "2x2"}),
     Defect("L04", bursts, "W7"),
     Defect("L05", locks_for_nothing, "W7"),
     Defect("L08", expiries_unrecorded, EXPIRED),
