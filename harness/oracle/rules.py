@@ -14,6 +14,7 @@ from functools import partial
 
 from harness.oracle import statistics
 from harness.oracle.fairness import balancing_settles, hogs_share_alike
+from harness.oracle.idling import nobody_idles_beside_work
 from harness.oracle.interrupts import arrives_in_time, sent_as_decided
 from harness.oracle.liveness import nobody_starves, ticks_keep_coming
 from harness.oracle.locks import ascending_order, released_by_holder
@@ -103,6 +104,7 @@ RULES: tuple[Rule, ...] = (
     Rule("P7 who decides to interrupt a CPU so that it reschedules does so", sent_as_decided),
     Rule("P8 an interrupt to reschedule arrives before the second tick", arrives_in_time),
     Rule("P9 a normal task waits no longer than a turn of the arrays", nobody_starves),
+    Rule("P11 no CPU idles for long while another has a task for it", nobody_idles_beside_work),
     Rule("P13 balancing leads to no distribution of tasks that it came from", balancing_settles),
     Rule("P15 every CPU's ticks keep coming", ticks_keep_coming),
     Rule("P17 equal hogs get equal time in whole turns of the arrays", hogs_share_alike),
