@@ -258,6 +258,9 @@ param_set:
     jmp .known
 .cut:
     mov byte ptr [r13 - 1], 0
+    cmp byte ptr [r13], 0
+    jne .known
+    mov r12, r13                        # no word after the last comma: not one of the list
 .known:
     call param_choice
     mov rsi, r12

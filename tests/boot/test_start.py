@@ -83,6 +83,9 @@ def test_without_acpi_the_log_says_how_the_cpus_were_found(boot: Booter, machine
         ({"loglevel": 4}, "loglevel=4: expected a decimal number from 0 to 3"),
         ({"ring": "3k"}, "ring=3k: expected one of 2k 8k "),
         ({"monitor": "yes"}, "monitor=yes: expected one of 0 1"),
+        ({"fix": "L01,L99"}, "fix=L99: expected one of L01 L02 "),
+        ({"fix": "L01,"}, "fix=: expected one of L01 L02 "),
+        ({"fix": ",L01"}, "fix=: expected one of L01 L02 "),
         ({"seed": "9" * 300}, "is too long"),
     ],
 )
