@@ -10,7 +10,10 @@
 .include "race.inc"
 
 .extern clock_ns
+.extern cpu_rq
 .extern current_bonus
+.extern double_rq_lock
+.extern double_rq_unlock
 .extern effective_prio
 .extern enqueue_task_before
 .extern jiffies
@@ -159,8 +162,10 @@ END sched_fork
 
 # wake_up_new_task(rbx = child, r12 = parent, running, r13 = 1 if they share memory): queues the
 # child. On the parent's CPU it goes right before the parent and runs first; sharing memory, last.
+# The original takes the two locks one after the other; with both, the log has one order of this
+# and of the end of a child that weighs on the parent.
 #   clobbers: caller-saved
-#   locks: takes and releases those of the child's and the parent's run queue, one after the other
+#   locks: takes and releases those of the child's and the parent's run queue
 #   irq: off
 PRIVATE wake_up_new_task
 wake_up_new_task:
@@ -168,7 +173,7 @@ wake_up_new_task:
     push r14
     push r15
     mov rdi, rbx
-    call task_rq_lock
+    call lock_with_ours
     mov r14, rax
     mov r15, gs:[percpu.runqueue]
     mov eax, dword ptr [rbx + task.id]
@@ -203,23 +208,53 @@ wake_up_new_task:
     mov rsi, r14
     call preempt_curr
     inc qword ptr [r14 + runqueue.wunt_moved]
-    mov rdi, r14
-    call rq_unlock
-    mov rdi, r12
-    call task_rq_lock
-    mov r14, rax
 .parent:
     mov rdi, r12
     mov esi, PARENT_PENALTY
     call sleep_avg_penalty
     mov rdi, r14
-    call rq_unlock
+    mov rsi, r15
+    call double_rq_unlock
     pop r9
     pop r15
     pop r14
     UNFRAME
     ret
 END wake_up_new_task
+
+# lock_with_ours(rdi = task) -> rax = its run queue: that one's lock and the calling CPU's.
+#   clobbers: caller-saved
+#   locks: takes both, or the one
+#   irq: off
+PRIVATE lock_with_ours
+lock_with_ours:
+    FRAME
+    push rbx
+    push r12
+    mov rbx, rdi
+.again:
+    RACE_POINT
+    mov edi, dword ptr [rbx + task.cpu]
+    call cpu_rq
+    mov r12, rax
+    mov rdi, rax
+    mov rsi, gs:[percpu.runqueue]
+    call double_rq_lock
+    RACE_POINT
+    mov eax, dword ptr [rbx + task.cpu]
+    cmp rax, qword ptr [r12 + runqueue.cpu]
+    je .locked
+    mov rdi, r12
+    mov rsi, gs:[percpu.runqueue]
+    call double_rq_unlock
+    jmp .again
+.locked:
+    mov rax, r12
+    pop r12
+    pop rbx
+    UNFRAME
+    ret
+END lock_with_ours
 
 # queue_child(rbx = child, r12 = parent, r13 = shares memory, r14 = run queue of both).
 #   clobbers: caller-saved

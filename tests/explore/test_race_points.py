@@ -48,7 +48,7 @@ POINTS = {
     "spin_lock": 1, "spin_trylock": 1, "spin_unlock": 1, "ipi_send": 1,
     "resched_task": 1, "kick_current": 1,
     # Whose queue a task is in: before its lock is asked for, and the second look.
-    "task_rq_lock": 2, "task_info_lock": 2,
+    "task_rq_lock": 2, "task_info_lock": 2, "lock_with_ours": 2,
     # Asked to reschedule, or to do something.
     "schedule": 1, "veridian_schedule": 1, "interrupt_entry": 2, "idle_turn": 2, "do_fork": 1,
     "interpreter_run": 1, "ipi_run_mailbox": 1, "ipi_call_wait": 1,
@@ -59,7 +59,7 @@ POINTS = {
     "load_read": 2, "find_least_loaded": 1, "find_victim": 1, "find_imbalance": 2,
     "balance_tick": 1, "pick_steal": 2,
     # Tasks and CPUs that may change or go.
-    "sched_exit": 1, "set_user_nice": 2, "veridian_set_nice": 2, "hotplug_drain": 2,
+    "set_user_nice": 2, "veridian_set_nice": 2, "hotplug_drain": 2,
     "fallback_cpu": 2, "task_check_unused": 1, "task_reap": 1, "workload_done": 2,
     "schedule_pass": 1, "veridian_set_cpus": 2, "veridian_cpu_down": 1, "veridian_cpu_up": 2,
     "hotplug_join": 1, "fifo_tick": 1, "ipi_measure": 2,
