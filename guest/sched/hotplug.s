@@ -146,6 +146,7 @@ hotplug_serve:
     xor eax, eax
     jmp .out
 .refuse:
+    EVENT_AT 1, plug_refused, r13, r12, [rip + cpu_online_mask]
     call hotplug_unlock
     mov eax, -EINVAL
 .out:

@@ -25,6 +25,8 @@ class MigrationRequest:
 
     task: Task
     dest_cpu: int
+    asker: Task | None = None
+    """Who waits until it is done, where that matters."""
 
 
 @dataclass(eq=False, slots=True)

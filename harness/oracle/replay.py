@@ -78,6 +78,7 @@ OPERATIONS: Mapping[str, Handler] = {
     "drain": replay_hotplug.drain,
     "cpu_dead": replay_hotplug.cpu_dead,
     "cpu_up": replay_hotplug.cpu_up,
+    "plug_refused": replay_hotplug.plug_refused,
     "fixes": replay_balance.fixes,
     "balance": replay_balance.balance,
     "busiest_group": replay_balance.busiest_group,

@@ -106,6 +106,13 @@ def cpu_dead(world: World, cpu: int, rq: int) -> None:
     migrate_nr_uninterruptible(runqueue, world.rqs[BOOT_CPU])
 
 
+def plug_refused(world: World, cpu: int, rq: int, up: int, online: int) -> None:
+    """Only what is so already is refused."""
+    _own(world, cpu, rq)
+    expect(Law.U2, "the mask of CPUs that are online", online, world.online)
+    expect(Law.U2, f"what CPU {rq} refuses (up)", up, online >> rq & 1)
+
+
 def cpu_up(world: World, cpu: int, rq: int, online: int) -> None:
     """The CPU takes part again."""
     _own(world, cpu, rq)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.model.bitmap import has_cpu
-from harness.model.constants import Now
+from harness.model.constants import Now, State
 from harness.model.core import preempt_curr
 from harness.model.migrate import set_cpus_allowed
-from harness.model.runqueue import Runqueue, deactivate_task, translate_time
+from harness.model.runqueue import MigrationRequest, Runqueue, deactivate_task, translate_time
 from harness.model.task import Task
 from harness.model.wake import activate_task
 from harness.oracle.replay_laws import Law
@@ -25,8 +27,32 @@ def set_cpus(world: World, cpu: int, task: int, rq: int, allowed: int) -> None:
         raise LawBrokenError(Law.P3, f"task {task} is allowed on {allowed:#x}: no CPU there")
     world.stranded.discard(p)
     asked = set_cpus_allowed(p, runqueue, allowed, world.online)
-    if asked and (thread := runqueue.migration_thread):
-        world.predict("wake", thread.pid, rq, *[None] * 5)
+    if asked:
+        ask_thread(world, cpu, runqueue)
+
+
+def ask_thread(world: World, cpu: int, rq: Runqueue) -> None:
+    """The running task has just left a request, wakes the migration thread, and waits."""
+    rq.migration_queue[0] = replace(rq.migration_queue[0], asker=world.rqs[cpu].curr)
+    if thread := rq.migration_thread:
+        world.predict("wake", thread.pid, rq.cpu, *[None] * 5)
+
+
+def thread_runs(world: World, rq: Runqueue) -> None:
+    """The migration thread is switched to: it serves what it finds."""
+    world.contexts[rq.cpu].requests = list(rq.migration_queue)
+
+
+def thread_sleeps(world: World, rq: Runqueue) -> None:
+    """Nobody may be left waiting who asked before."""
+    context = world.contexts[rq.cpu]
+    for request in rq.migration_queue:
+        if any(request is found for found in context.requests):
+            task = request.task.pid
+            words = f"the request to move task {task} to CPU {request.dest_cpu} is left unserved"
+            raise LawBrokenError(Law.P3, f"{words} on CPU {rq.cpu}")
+    for asker in context.owed:
+        raise LawBrokenError(Law.P3, f"task {asker.pid} is not told that its request was served")
 
 
 def migrate(
@@ -43,7 +69,9 @@ def migrate(
     """__migrate_task, both run queues locked. A queued task counts as woken there."""
     expect(Law.S9, "the CPU whose migration thread runs", cpu, src)
     p, source, target = world.task(task), world.rq(src), world.rq(dst)
-    _take_request(source, p, dst)
+    asker = _take_request(source, p, dst).asker
+    if asker and _sleeps(world, asker):
+        world.contexts[cpu].owed.append(asker)
     due = _result(p, source, dst) if has_cpu(world.online, dst) else OFFLINE
     expect(Law.P3, f"the result of moving task {task}", result, due)
     expect(Law.C2, f"task {task} queued", queued, int(p.array is not None))
@@ -64,11 +92,16 @@ def migrate(
     p.cpu = dst
 
 
-def _take_request(source: Runqueue, p: Task, dst: int) -> None:
-    for request in source.migration_queue:
+def _sleeps(world: World, p: Task) -> bool:
+    """Who has asked sleeps for nothing else until that is done."""
+    asleep = p.array is None and world.rqs[p.cpu].curr is not p
+    return asleep and p.state == State.UNINTERRUPTIBLE
+
+
+def _take_request(source: Runqueue, p: Task, dst: int) -> MigrationRequest:
+    for number, request in enumerate(source.migration_queue):
         if request.task is p and request.dest_cpu == dst:
-            source.migration_queue.remove(request)
-            return
+            return source.migration_queue.pop(number)
     raise LawBrokenError(Law.P3, f"nobody asked CPU {source.cpu} to move task {p.pid} to {dst}")
 
 

@@ -13,6 +13,7 @@ from harness.model.migrate import (
 )
 from harness.oracle.replay_attempt import Push
 from harness.oracle.replay_laws import Law
+from harness.oracle.replay_migrate import ask_thread
 from harness.oracle.replay_reads import all_used, check_idle
 from harness.oracle.replay_world import LawBrokenError, World, expect
 
@@ -121,5 +122,4 @@ def exec_to(world: World, cpu: int, task: int, to: int) -> None:
         return
     if not sched_migrate_task(p, runqueue, to, world.online):
         raise LawBrokenError(Law.P3, f"task {task} is sent to CPU {to}, where it may not run")
-    if thread := runqueue.migration_thread:
-        world.predict("wake", thread.pid, cpu, *[None] * 5)
+    ask_thread(world, cpu, runqueue)

@@ -18,6 +18,7 @@ from harness.model.core import (
 from harness.model.task import Task
 from harness.oracle.replay_attempt import Pass
 from harness.oracle.replay_laws import Law
+from harness.oracle.replay_migrate import thread_runs, thread_sleeps
 from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
 
 ENDED = (State.EXIT_ZOMBIE, State.EXIT_DEAD)
@@ -43,6 +44,8 @@ def schedule(
     prev.state = state_of(state)
     if prev is rq.idle and state:
         raise LawBrokenError(Law.S9, f"the idle task of CPU {cpu} is in state {state}")
+    if prev is rq.migration_thread and prev.state:
+        thread_sleeps(world, rq)
     departure = put_prev(rq, now, preempt=bool(preempt))
     if prev.state in ENDED:
         world.ended[prev.pid] = world.jiffies
@@ -90,6 +93,8 @@ def _decide(world: World, cpu: int, departure: Departure, now: Now) -> None:
             world.predict("swap", cpu)
     changed = commit(rq, departure, decision, now)
     world.predict("pick", next.pid, MAX_PRIO if next is rq.idle else prio, rq.nr_running)
+    if next is rq.migration_thread:
+        thread_runs(world, rq)
     if changed:
         world.predict("switch", departure.prev.pid, next.pid, int(departure.voluntary))
 

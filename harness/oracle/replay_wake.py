@@ -41,6 +41,9 @@ def wake(
     """Under the lock of the task's run queue: is there anything to do?"""
     p = world.task(task)
     runqueue = world.home(p, rq)
+    owed = world.contexts[cpu].owed
+    if p in owed:
+        owed.remove(p)
     expect(Law.S9, f"task {task} running", current, int(runqueue.curr is p))
     _look(p, runqueue, state, queued)
     states = State(mask & ~State.RUNNING)

@@ -16,7 +16,7 @@ from harness.model.array import Change, PrioArray
 from harness.model.bitmap import has_cpu
 from harness.model.constants import Constants, State
 from harness.model.core import Resched
-from harness.model.runqueue import Runqueue
+from harness.model.runqueue import MigrationRequest, Runqueue
 from harness.model.task import Task, idle_task
 from harness.model.wake import Placement
 from harness.oracle.replay_attempt import Balancing
@@ -79,6 +79,12 @@ class CpuContext:
     """Those of the first CPU, at this one's last event that is not about locks."""
     ns: int = 0
     """Time of its last event that is not about locks."""
+    requests: list[MigrationRequest] = field(default_factory=list)
+    """Those that its migration thread found when it was switched to: to be served before it
+    sleeps again."""
+    owed: list[Task] = field(default_factory=list)
+    """Who sleeps until the migration thread says that the request has been served, which it
+    has."""
     evading: Task | None = None
     """A task that a wake-up has found on an offline CPU, and sends elsewhere."""
     asked: bool = False

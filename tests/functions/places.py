@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from harness.model.bitmap import has_cpu
-from harness.model.constants import SDFlag
+from harness.model.constants import SCHED_LOAD_SCALE, SDFlag
 from harness.model.domain import CPU, Domain
 from harness.model.load import LoadRead
 from harness.model.migrate import find_idlest_cpu
@@ -30,9 +30,9 @@ EVERY = sum(1 << cpu for cpu in CPUS)
 
 cpu_numbers = st.sampled_from(CPUS)
 masks = st.sets(cpu_numbers).map(lambda chosen: sum(1 << cpu for cpu in chosen)) | st.just(EVERY)
-flags = st.sampled_from([0, 1, 2, 3]).map(
-    lambda bits: bits * SDFlag.WAKE_AFFINE  # and WAKE_BALANCE, the next bit
-)
+mostly_every = st.sampled_from([EVERY] * 4) | masks
+half_loads = st.sampled_from([63, 64, 64, 65]).map(lambda load: LoadRead(load, 1))
+loads = reads | half_loads
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,29 @@ class Level:
         return Domain(parameters, self.span | 1 << cpu, ())
 
 
-levels = st.lists(
-    st.builds(
-        Level,
+def chain(*flags: SDFlag, least: int = 0) -> st.SearchStrategy[list[Level]]:
+    """Some domains, each with flags that are among these."""
+    return st.lists(
         st.builds(
-            lambda wakes, others: int(wakes) | others,
-            flags,
-            st.sampled_from(
-                [0, SDFlag.WAKE_IDLE, SDFlag.WAKE_IDLE | SDFlag.SHARE_CPUPOWER,
-                 SDFlag.LOAD_BALANCE | SDFlag.BALANCE_EXEC]
-            ).map(int),
+            Level,
+            st.sampled_from([int(flag) for flag in flags]),
+            st.sampled_from([125, 110, 100]),
+            st.sampled_from([0, 2_500_000, 10_000_000]),
+            mostly_every,
         ),
-        st.sampled_from([125, 110, 100]),
-        st.sampled_from([0, 2_500_000, 10_000_000]),
-        masks,
-    ),
-    max_size=3,
-)  # fmt: skip
+        min_size=least,
+        max_size=3,
+    )
+
+
+_ALONE = SDFlag.WAKE_IDLE | SDFlag.SHARE_CPUPOWER
+_BOTH = SDFlag.WAKE_AFFINE | SDFlag.WAKE_BALANCE
+wake_levels = chain(_BOTH, _BOTH, SDFlag.WAKE_AFFINE, SDFlag.WAKE_BALANCE, SDFlag.WAKE_BALANCE,
+                    _ALONE | SDFlag.LOAD_BALANCE)  # fmt: skip
+idle_levels = st.tuples(
+    chain(_ALONE, _ALONE | SDFlag.WAKE_AFFINE, SDFlag.SHARE_CPUPOWER, SDFlag.WAKE_IDLE, least=1),
+    chain(SDFlag.WAKE_IDLE, SDFlag.WAKE_IDLE | SDFlag.LOAD_BALANCE, SDFlag.LOAD_BALANCE),
+).map(lambda parts: parts[0][:1] + parts[1])
 
 
 class Bench:
@@ -150,15 +156,15 @@ wakings = st.builds(
     Waking,
     cpu_numbers,
     cpu_numbers,
-    st.just(EVERY) | masks,
-    st.just(EVERY) | masks,
+    mostly_every,
+    mostly_every,
     st.sampled_from([0, 2_500_000, 10_000_000]).flatmap(
         lambda hot: st.sampled_from([hot - 1, hot, hot + 1])
     ),
-    reads,
-    reads,
+    loads,
+    loads,
     st.booleans(),
-    levels,
+    wake_levels,
 )
 
 
@@ -168,13 +174,20 @@ def _counts(placement: Placement, domains: Sequence[Domain]) -> list[tuple[int, 
              int(sd is placement.domain and not affine)) for sd in domains]  # fmt: skip
 
 
-@agrees("wake_place", "wake_domain_accepts", given=st.tuples(wakings, st.booleans()))
-def placed(guest: Guest, scene: Waking, level: bool) -> None:
-    """The CPU, the domain that counts it, and what the log says was read. ``level``: where the
-    loads are just as far apart as a domain accepts."""
-    ours, theirs = scene.ours, scene.theirs
-    if level:
-        ours = LoadRead(100 * theirs.source // 125, ours.nr_running)
+def _about(scene: Waking, off: int) -> LoadRead:
+    """A load of ours that is just as far from the other as the first domain accepts."""
+    pct = scene.levels[0].imbalance_pct
+    border = 100 * scene.theirs.source // (pct + (pct - 100) // 2)
+    return LoadRead(max(border + SCHED_LOAD_SCALE * scene.sync + off, 0), 0)
+
+
+@agrees("wake_place", "wake_domain_accepts",
+        given=st.tuples(wakings, st.none() | st.integers(-1, 1)))  # fmt: skip
+def placed(guest: Guest, scene: Waking, off: int | None) -> None:
+    """The CPU, the domain that counts it, and what the log says was read; anywhere, or near the
+    border of a domain."""
+    theirs = scene.theirs
+    ours = scene.ours if off is None or not scene.levels else _about(scene, off)
     bench = Bench(guest, scene.here, scene.levels)
     p = Task(TASK, cpu=scene.cpu, last_ran=LAST_TICK - scene.ran_ago, cpus_allowed=scene.allowed)
     bench.put_task(p)
@@ -199,7 +212,8 @@ def placed(guest: Guest, scene: Waking, level: bool) -> None:
 
 
 @agrees("wake_idle", "idle_mask",
-        given=st.tuples(cpu_numbers, masks, masks, masks, levels))  # fmt: skip
+        given=st.tuples(cpu_numbers, mostly_every, masks, mostly_every,
+                        st.just([]) | idle_levels))  # fmt: skip
 def idle_neighbour(
     guest: Guest, cpu: int, allowed: int, idle: int, online: int, levels: list[Level]
 ) -> None:
@@ -222,8 +236,8 @@ def idle_neighbour(
 
 
 @agrees("find_idlest_cpu", given=st.tuples(
-    cpu_numbers, masks, masks, levels.filter(bool),
-    st.tuples(reads, reads, reads, reads), st.integers(-1, 1)))  # fmt: skip
+    cpu_numbers, mostly_every, mostly_every, wake_levels.filter(bool),
+    st.tuples(loads, loads, loads, loads), st.none() | st.integers(-1, 1)))  # fmt: skip
 def idlest(
     guest: Guest,
     here: int,
@@ -231,7 +245,7 @@ def idlest(
     online: int,
     levels: list[Level],
     loads: tuple[LoadRead, ...],
-    off: int,
+    off: int | None,
 ) -> None:
     """The CPU with the least to do, ours among equals or where it is hardly better."""
     bench = Bench(guest, here, levels)
@@ -240,9 +254,11 @@ def idlest(
     bench.online(online)
     found = dict(zip(CPUS, loads, strict=True))
     least = min(load.target for cpu, load in found.items() if cpu != here)
-    if off:
+    if off is not None:
         # Around what makes another CPU clearly better.
-        found[here] = LoadRead(max(least * 112 // 100 - 128 + off, 0), 9)
+        half = (bench.domains[0].parameters.imbalance_pct - 100) // 2
+        border = least * (100 + half) // 100 - SCHED_LOAD_SCALE
+        found[here] = LoadRead(max(border + off, 0), 99)
     for cpu, load in found.items():
         bench.load(cpu, load)
     wanted = find_idlest_cpu(p, here, bench.domains[0], lambda cpu: found[cpu], online)

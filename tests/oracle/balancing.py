@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness.model.balance import (
     Found,
@@ -204,10 +205,8 @@ class Balancing(Waking):
         to = exec_target(rq, sd, self.read)
         self.emit("exec_to", task=p.pid, to=to)
         if to != cpu and sched_migrate_task(p, rq, to, (1 << len(self.rqs)) - 1):
+            rq.migration_queue[0] = replace(rq.migration_queue[0], asker=p)
             self.wake_thread(rq)
             p.state = State.UNINTERRUPTIBLE
             self.schedule(cpu, preempt=False)
-            self.settle()
-            self.acting = cpu
-            self.wake_now(p, State.UNINTERRUPTIBLE)
             self.settle()

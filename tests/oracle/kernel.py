@@ -196,6 +196,10 @@ class Kernel(ABC):
         """What a CPU does that has nothing left to run."""
 
     @abstractmethod
+    def wake_now(self, p: Task, mask: State) -> None:
+        """The acting CPU wakes a task."""
+
+    @abstractmethod
     def push(self, busiest: Runqueue) -> None:
         """What a migration thread does that was asked to push."""
 
@@ -258,6 +262,8 @@ class Kernel(ABC):
             return
         request = rq.migration_queue.pop(0)
         self._migrate(rq, request.task, self.rqs[request.dest_cpu])
+        if request.asker:
+            self.wake_now(request.asker, State.UNINTERRUPTIBLE)
 
     def _migrate(self, src: Runqueue, p: Task, dst: Runqueue) -> None:
         queued = p.array is not None

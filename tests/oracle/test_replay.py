@@ -55,7 +55,7 @@ def test_the_runs_contain_every_event_that_the_replay_knows() -> None:
     seen |= {event.name for event in unbalanced_run(shape, ALL_FIXES, 9).finish().events}
     seen |= {event.name for event in unbalanced_run(shape, jiffies=90, hz=100).finish().events}
     # CPUs that come and go are tried on the guest: tests/workloads/test_hotplug.py.
-    hotplug = {"cpu_down", "drain", "cpu_dead", "cpu_up"}
+    hotplug = {"cpu_down", "drain", "cpu_dead", "cpu_up", "plug_refused"}
     assert {*CONSEQUENCES, *OPERATIONS} - seen == hotplug
 
 

@@ -42,7 +42,7 @@ def events(shape: Topology = THREADS, fixes: Fixes = NO_FIXES) -> tuple[Event, .
 
 def test_the_run_has_all_that_balancing_can_be() -> None:
     seen = {event.name for event in events()}
-    hotplug = {"cpu_down", "drain", "cpu_dead", "cpu_up"}
+    hotplug = {"cpu_down", "drain", "cpu_dead", "cpu_up", "plug_refused"}
     assert {kind.name for kind in balance.EVENTS} - hotplug - {"fixes"} <= seen
     assert {event.number("type") for event in events() if event.name == "balance"} == {0, 1, 2}
     assert {event.number("why") for event in events() if event.name == "skip"} == {1, 2, 3}

@@ -260,3 +260,24 @@ def test_balancing_on_a_cpu_that_is_gone_is_found() -> None:
     extra = with_fields(model, jiffies=jiffies)._replace(ns=tick.ns)
     changed.insert(tick.seq + 1, extra)
     assert broken(changed) == "U1"
+
+
+def test_a_refusal_without_reason_is_found() -> None:
+    changed = list(small())
+    index = at("cpu_up")
+    old = changed[index]
+    asked = {"rq": old.number("rq"), "up": 1, "online": old.number("online") & ~(1 << old.cpu)}
+    changed[index] = event("plug_refused", 0, old.cpu, old.ns, **asked)
+    assert broken(changed) == "U2"
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_request_that_is_left_unserved_or_its_task_untold_is_found(after: int) -> None:
+    """The migration thread goes to sleep instead."""
+    changed = list(small())
+    index = at("migrate", queued=0)
+    cpu = changed[index].cpu
+    rest = [n for n in range(index + after, len(changed)) if changed[n].cpu == cpu]
+    for number in reversed(rest[: [changed[n].name for n in rest].index("schedule")]):
+        del changed[number]
+    assert broken(changed) == "P3"

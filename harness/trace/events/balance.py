@@ -88,6 +88,11 @@ EVENTS: tuple[EventType, ...] = (
     EventType("cpu_dead", "operation: no task is left on a CPU that is offline", "rq:u"),
     EventType("cpu_up", "operation: a CPU schedules again", "rq:u online:x"),
     EventType(
+        "plug_refused",
+        "operation: a CPU was to leave (up=0) or to return, and its migration thread says no",
+        "rq:u up:u online:x",
+    ),
+    EventType(
         "schedstat_domain",
         "counters of a domain, schedstat version 10; by type idle, busy, newly idle",
         "level:u i_cnt:u i_failed:u i_imbalance:u i_nobusyq:u i_nobusyg:u b_cnt:u b_failed:u"
