@@ -16,7 +16,7 @@ from harness.workload.model import Block, Fork, Lock, Policy, SetCpus, Wake, wal
 
 BOOTS = int(os.environ.get("HARNESS_GENERATED", "6"))
 """Boots for each policy; more of them in HARNESS_GENERATED."""
-POLICIES = ("o1",)
+POLICIES = ("o1", "veridian")
 MOST_CPUS = 4
 
 
