@@ -257,6 +257,25 @@ def _end() -> Event:
     return event("end", 0, 0, 10**9, result="pass")
 
 
+def test_jiffies_from_before_the_readers_last_event_are_found() -> None:
+    """An idle CPU has ticked, and has not read them since its last attempt at balancing."""
+    machine = Machine(2)
+    p = machine.create(0, allowed=1)
+    machine.settle()
+    machine.sleep(0)
+    for _ in range(10):
+        machine.jiffy()
+    machine.wake(0, p, irq=True)
+    changed = list(machine.finish().events)
+    index = max(e.seq for e in changed if e.name == "activate")
+    read = max(e.seq for e in changed[:index] if e.cpu == 0 and e.name == "balance")
+    last, now = changed[read].number("jiffies"), changed[index].number("jiffies")
+    assert last < now - 1
+    for jiffies in range(last, now + 1):
+        changed[index] = with_fields(changed[index], jiffies=jiffies)
+        assert rule_broken(changed) == (None if jiffies == now else "P16"), jiffies
+
+
 def test_a_task_freed_early_is_found() -> None:
     changed = list(events())
     index = where("task_free")
