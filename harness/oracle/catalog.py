@@ -2,6 +2,10 @@
 
 The letters: S structure, K locks, C conservation, P policy, A and B the arithmetic of a part of the
 fact sheet, U unplugged CPUs, T totals and statistics, V the second policy, H the hardware below.
+
+Two things only the checked guest can decide, because no log shows them: whether the second policy's
+bitmaps and rings agree (V1), and whether a full ring has refused a task (V4; a log shows later that
+another one runs than is due, P1).
 """
 
 from __future__ import annotations
