@@ -25,6 +25,9 @@ TIMEOUT, QUIET = 30.0, 15.0
 POLL = 0.01
 """Seconds between two looks whether it has ended."""
 
+UNFAIR = ("P11 ", "P15 ")
+"""Rules that say how soon a CPU gets time. PCT keeps CPUs away for as long as it likes."""
+
 _RULE = re.compile(r"[A-Z]{1,2}\d+\b|[a-z_]+(?=:)")
 _EVENT = re.compile(r" at (?:\[SCHED\] )?\d+ \d+ \d+ (\w+)")
 _UNSURE = (Outcome.HARNESS_ERROR, Outcome.QEMU_ERROR)
@@ -72,7 +75,7 @@ def boot_once(subject: Subject, seed: Seed) -> BootRun:
         verdict = run.verdict
         if verdict.outcome in _UNSURE:
             raise ExploreError(f"{verdict.outcome.value}: {verdict.reason}")
-        broken = tuple(_broken(run, verdict.findings))
+        broken = tuple(_broken(run, the_guests(seed, verdict.findings)))
         digest = hashlib.sha1(run.log, usedforsecurity=False).hexdigest()[:16]
         return BootRun(broken, digest, steps_of(run.result.stderr), run.result.seconds)
 
@@ -99,6 +102,13 @@ def start(subject: Subject, seed: Seed) -> Run:
         policy=subject.policy,
         **params,
     )
+
+
+def the_guests(seed: Seed, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Those that are not the schedule's own doing."""
+    if seed.algorithm is not Algorithm.PCT:
+        return findings
+    return tuple(each for each in findings if not each.reason.startswith(UNFAIR))
 
 
 def _broken(run: Run, findings: tuple[Finding, ...]) -> Iterator[Broken]:

@@ -15,13 +15,15 @@ from harness.boot import default_image
 from harness.toolchain.build import ROOT, build_image
 
 FOLDER = ROOT / "build" / "explore" / "mutants"
+WORKLOADS = Path(__file__).with_name("races")
+"""Workloads that lead to one race each, as often as they can."""
 
 
 @dataclass(frozen=True)
 class Race:
     """Texts that are exactly once in a file of the guest, and what stands in their place.
 
-    `scenario` is a situation that can show it.
+    `scenario` is a situation that can show it, and `workload` the name or file of work that can.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Race:
     file: str
     edits: tuple[tuple[str, str], ...]
     scenario: str
+    workload: str
 
     def apply(self, text: str) -> str:
         """Raises ValueError where the guest has changed so that this is no longer possible."""
@@ -84,6 +87,7 @@ RACES: tuple[Race, ...] = (
         "sched/wake.s",
         (("    cmp qword ptr [rbx + task.array], 0\n    je .asleep\n", "    jmp .asleep\n"),),
         "waker-blocker",
+        "W3",
     ),
     Race(
         "early-release",
@@ -91,6 +95,7 @@ RACES: tuple[Race, ...] = (
         "sched/core.s",
         ((_SWITCH, "    mov rdi, rbx\n    call rq_unlock\n" + _SWITCH), (_RELEASE, "")),
         "waker-blocker",
+        str(WORKLOADS / "pull.yaml"),
     ),
     Race(
         "no-second-look",
@@ -98,6 +103,7 @@ RACES: tuple[Race, ...] = (
         "sched/runqueue.s",
         (("    je .locked\n", "    jmp .locked\n"),),
         "sleeper-affinity",
+        "W8",
     ),
     Race(
         "no-second-test",
@@ -110,6 +116,7 @@ RACES: tuple[Race, ...] = (
             ),
         ),
         "third-waker",
+        str(WORKLOADS / "wakers.yaml"),
     ),
     Race(
         "lock-order",
@@ -117,6 +124,7 @@ RACES: tuple[Race, ...] = (
         "sched/runqueue.s",
         (("    jb .ordered\n", "    jmp .ordered\n"),),
         "double-lock",
+        str(WORKLOADS / "tug.yaml"),
     ),
     Race(
         "interrupt-first",
@@ -130,6 +138,7 @@ RACES: tuple[Race, ...] = (
             ),
         ),
         "tick-wake",
+        str(WORKLOADS / "wakers.yaml"),
     ),
     Race(
         "sleep-late",
@@ -137,6 +146,7 @@ RACES: tuple[Race, ...] = (
         "sched/migrate.s",
         ((_SLEEP + _UNLOCK, _UNLOCK + "    mov rax, gs:[percpu.curr]\n" + _SLEEP),),
         "wake-affinity",
+        str(WORKLOADS / "shove.yaml"),
     ),
     Race(
         "torn-lock",
@@ -151,6 +161,7 @@ RACES: tuple[Race, ...] = (
             ),
         ),
         "two-wakers",
+        "W3",
     ),
     Race(
         "no-lock-prefix",
@@ -158,6 +169,7 @@ RACES: tuple[Race, ...] = (
         "cpu/lock.s",
         ((_TAKE, _TAKE.replace("lock cmpxchg", "cmpxchg")),),
         "two-wakers",
+        str(WORKLOADS / "wakers.yaml"),
     ),
 )
 

@@ -1,9 +1,10 @@
 """Counts the runs that it takes to find each planted race, by tier and algorithm.
 
-    python -m tests.bench.explore [--boots N] [--schedules N] [RACE...]
+    python -m tests.bench.explore [--boots N] [--ticks N] [--schedules N] [RACE...]
 
 A cell is the number of the first run that shows the race, `-` where none of them does. Takes half
-an hour for all races at the default of 12 boots a cell.
+an hour for all races at the defaults; `--schedules 0` leaves tier unicorn out, `--boots 0` the
+others.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from harness.explore.boots import Subject, boot_once
 from harness.explore.mutants import RACES, Race
 from harness.explore.scenarios import scenario
 from harness.explore.seed import Seed
-from harness.explore.session import DEFAULT_WORKLOAD
+from harness.explore.session import workload_of
 from harness.explore.unit import Bench
 from harness.toolchain.image import Image
-from harness.workload import load
 
+CPUS = 2
 UNIT = {
     "pct 2": "unicorn:pct:2:{length}:{number}",
     "pct 3": "unicorn:pct:3:{length}:{number}",
@@ -37,7 +38,9 @@ BOOT = {
     "plugin yield 50": "plugin:yield:50:0:{number}",
     "plugin pct 2": "plugin:pct:2:{length}:{number}",
     "plugin pct 3": "plugin:pct:3:{length}:{number}",
+    "plugin pct 5": "plugin:pct:5:{length}:{number}",
     "points yield 16": "points:yield:16:0:{number}",
+    "points yield 4": "points:yield:4:0:{number}",
     "points delay 16": "points:delay:16:0:{number}",
     "stress delay 16": "stress:delay:16:0:{number}",
     "stress plain": "stress:plain:0:0:{number}",
@@ -69,9 +72,9 @@ def units(race: Race, image: Path, count: int) -> list[int | None]:
         return found + [first(seeds(each, length, count), shows) for each in UNIT.values()]
 
 
-def boots(image: Path, count: int) -> list[int | None]:
-    """The other tiers, each of BOOT, with the default workload on two CPUs."""
-    subject = Subject(image, load(DEFAULT_WORKLOAD))
+def boots(race: Race, image: Path, count: int, ticks: int) -> list[int | None]:
+    """The other tiers, each of BOOT, with the race's workload on two CPUs."""
+    subject = Subject(image, workload_of(race.workload, ticks, CPUS))
 
     def shows(seed: Seed) -> bool:
         return bool(boot_once(subject, seed).broken)
@@ -96,7 +99,8 @@ def table(title: str, columns: Sequence[str]) -> Table:
 def main() -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--boots", type=int, default=12)
+    parser.add_argument("--boots", type=int, default=8)
+    parser.add_argument("--ticks", type=int, default=150)
     parser.add_argument("--schedules", type=int, default=2000)
     parser.add_argument("races", nargs="*", metavar="RACE")
     options = parser.parse_args()
@@ -105,11 +109,13 @@ def main() -> int:
     boot = table(f"Runs to the first finding, of {options.boots} boots", list(BOOT))
     for race in chosen:
         image = race.build()
-        _add(unit, race, units(race, image, options.schedules))
+        if options.schedules:
+            _add(unit, race, units(race, image, options.schedules))
         if options.boots:
-            _add(boot, race, boots(image, options.boots))
-    console = Console(width=140)
-    console.print(unit)
+            _add(boot, race, boots(race, image, options.boots, options.ticks))
+    console = Console(width=160)
+    if options.schedules:
+        console.print(unit)
     if options.boots:
         console.print(boot)
     return 0

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from harness.explore.boots import Subject, boot_once
+from harness.explore.boots import Subject, boot_once, the_guests
 from harness.explore.plugin import PluginMissingError, find_plugin
 from harness.explore.seed import Engine, Seed
+from harness.machine.probe import probe_kvm
+from harness.oracle.outcome import Outcome
+from harness.oracle.verdict import Finding
+from harness.workload.model import Span, Unit
 
 
 @pytest.fixture
@@ -42,6 +49,27 @@ def test_race_points_repeat_a_seed_byte_for_byte(subject: Subject, algorithm: st
     assert not first.broken
     assert again.digest == first.digest
     assert other.digest != first.digest
+
+
+def test_that_pct_keeps_a_cpu_away_is_no_finding() -> None:
+    late, unfair, other = (
+        Finding(Outcome.VIOLATION, reason)
+        for reason in ("P15 every CPU's ticks", "P11 no CPU idles", "P1 the next task")
+    )
+    found = (late, unfair, other)
+    assert the_guests(Seed.parse("plugin:pct:2:9:1"), found) == (other,)
+    assert the_guests(Seed.parse("plugin:yield:50:0:1"), found) == found
+
+
+@pytest.mark.parametrize("text", ["stress:delay:16:0:1", "stress:plain:0:0:1"])
+def test_kvm_is_stressed_like_tcg(subject: Subject, text: str) -> None:
+    if not Path("/dev/kvm").exists():
+        pytest.skip("there is no /dev/kvm")
+    if not probe_kvm().usable:
+        pytest.skip(probe_kvm().reason)
+    short = replace(subject.workload, duration=Span(5, Unit.TICKS))
+    run = boot_once(replace(subject, accel="kvm", workload=short), Seed.parse(text))
+    assert not run.broken
 
 
 @pytest.mark.parametrize(
