@@ -244,6 +244,25 @@ invariant_unlocked:
     BROKEN K3, "a CPU halts or returns to its task with a run queue locked"
 END invariant_unlocked
 
+# invariant_between_steps(): K3 and K4: a task that goes on with its own work has nothing locked,
+# and can be interrupted.
+#   clobbers: nothing
+#   locks: none held, or the rule is broken
+#   irq: on, or the rule is broken
+PUBLIC invariant_between_steps
+invariant_between_steps:
+    INVARIANT_ENTER
+    pushfq
+    pop rax
+    test eax, RFLAGS_IF
+    jz .broken
+    cli
+    call invariant_unlocked
+    INVARIANT_LEAVE
+.broken:
+    BROKEN K4, "a task goes on with interrupts off"
+END invariant_between_steps
+
 .section .bss
 # invariant_held: by CPU, the run queues that it has locked, a bit each.
 OBJECT invariant_held

@@ -7,6 +7,7 @@
 #   r14   task                       r13   next instruction, which a jump changes
 
 .include "macros.inc"
+.include "invariant.inc"
 .include "cpu.inc"
 .include "layout.inc"
 .include "workload.inc"
@@ -92,6 +93,7 @@ interpreter_run:
     movzx eax, byte ptr [rdi + wlinstr.opcode]
     lea rcx, [rip + workload_dispatch]
     call qword ptr [rcx + rax * 8]
+    INVARIANT between_steps
     # As on the way back from a system call.
     RACE_POINT
     cmp dword ptr [r14 + task.need_resched], 0

@@ -45,7 +45,7 @@ CHECKED_GUEST: tuple[str, ...] = (
     "K1 two run-queue locks are taken in ascending order",
     "K2 a task is queued and taken off under its run queue's lock",
     "K3 a lock is released by its holder, and none is held at a halt or by a task",
-    "K4 interrupts are off while a run queue is locked",
+    "K4 interrupts are off while a run queue is locked, and on where a task goes on",
     "K5 a task moves between run queues that are both locked",
     "K6 over a switch exactly the local run queue is locked",
     "K7 a lock is not waited for for ever",

@@ -21,6 +21,8 @@ MIGRATION_THREAD = "migration/"
 
 FREED_AFTER = 100
 """Jiffies that an ended task's slot stays taken."""
+_LATE = 10
+"""Jiffies between a task's last event and its burial, at most, and until somebody looks."""
 
 
 def task_new(
@@ -131,6 +133,17 @@ def exit_(world: World, cpu: int, task: int, parent: int, rq: int) -> None:
     forker = world.task(parent)
     world.home(forker, rq)
     sched_exit(p, forker, world.k)
+
+
+def check_freed(world: World) -> None:
+    """Slots of ended tasks do not stay taken. On a busy host a CPU may be late to say so."""
+    first = next(iter(world.ended), None)
+    if first is None or world.real:
+        return
+    waited = world.jiffies - world.ended[first]
+    if waited > FREED_AFTER + _LATE:
+        words = f"task {first} is not freed {waited} jiffies after its end"
+        raise LawBrokenError(Law.C7, f"{words}, {FREED_AFTER} are due")
 
 
 def task_free(world: World, cpu: int, task: int, jiffies: int) -> None:

@@ -8,6 +8,7 @@ from harness.model.prio import expired_starving, task_interactive
 from harness.model.tick import TickAction, scheduler_tick
 from harness.oracle.interrupts import CALL
 from harness.oracle.replay_balance import tick_begins
+from harness.oracle.replay_fork import check_freed
 from harness.oracle.replay_laws import Law
 from harness.oracle.replay_reads import check_length
 from harness.oracle.replay_world import ACTIVE, EXPIRED, LawBrokenError, World, expect
@@ -50,6 +51,7 @@ def tick(world: World, cpu: int, n: int) -> None:
     if cpu == 0:
         world.ticks = n
         world.jiffies = max(world.jiffies, n)
+        check_freed(world)
     context = world.contexts[cpu]
     world.hints.ticked(cpu, context.ns)
     context.ticks_asked += 1

@@ -108,6 +108,11 @@ BREACHES = [
         "W8",
     ),
     Breach(
+        "K4",
+        Change("veridian/hotplug.s", ["sti", "mov eax, -EBUSY"], ["mov eax, -EBUSY"]),
+        "hotplug", 4, "veridian",
+    ),
+    Breach(
         "K5",
         Change(
             RUNQUEUE,

@@ -286,6 +286,14 @@ def test_a_task_freed_early_is_found() -> None:
     assert rule_broken(changed) == "C7"
 
 
+def test_a_task_that_is_not_freed_is_found() -> None:
+    before = events()[: where("task_free")]
+    jiffies = max(e.number("n") for e in before if e.name == "tick")
+    late = [event("tick", 0, 0, before[-1].ns + n, n=jiffies + n) for n in range(1, 20)]
+    assert rule_broken([*before, *late[:3]]) is None
+    assert rule_broken([*before, *late]) == "C7"
+
+
 def test_what_is_missing_at_the_end_is_found() -> None:
     changed = list(events())
     last_pick = max(e.seq for e in changed if e.name == "pick")
