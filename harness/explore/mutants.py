@@ -131,10 +131,14 @@ RACES: tuple[Race, ...] = (
         "the interrupt is sent before need_resched is set",
         "sched/core.s",
         (
-            ("    mov eax, 1\n" + _XCHG, "    mov eax, dword ptr [rdi + task.need_resched]\n"),
+            (
+                "    mov eax, 1\n" + _XCHG,
+                "    push rdi\n    mov eax, dword ptr [rdi + task.need_resched]\n",
+            ),
             (
                 "    call ipi_send\n.done:\n",
-                "    call ipi_send\n.done:\n    mov dword ptr [rbx + task.need_resched], 1\n",
+                "    call ipi_send\n.done:\n    pop rdi\n"
+                "    mov dword ptr [rdi + task.need_resched], 1\n",
             ),
         ),
         "tick-wake",
