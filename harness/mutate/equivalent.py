@@ -31,6 +31,6 @@ EQUIVALENT: Mapping[str, str] = {
     "tick.s:tick_slice_end:13:swap": "rdi is r12 there, whichever way it is reached",
     "topology.s:topology_bits:4:plus1": "no CPU of QEMU's has 0xb as its last leaf",
     "guest/veridian/balance.s:find_imbalance:6:plus1": "CPU 0 is the first either way",
-    "guest/veridian/fork.s:veridian_start:13:drop": "task_info_lock keeps rdi, which is rbx already",
-    "guest/veridian/fork.s:veridian_start:13:swap": "task_info_lock keeps rdi, which is rbx already",
+    "guest/veridian/fork.s:veridian_start:13:drop": "task_info_lock keeps rdi, which is rbx",
+    "guest/veridian/fork.s:veridian_start:13:swap": "task_info_lock keeps rdi, which is rbx",
 }

@@ -19,6 +19,11 @@ PERCPU = 0x4000_0000
 SCRATCH, SCRATCH_BYTES = 0x4100_0000, 4 * PAGE
 HALT = b"\xf4"
 RET = b"\xc3"
+INVARIANTS = frozenset(
+    f"invariant_{name}"
+    for name in ("task_locked", "both_locked", "before_lock", "locked", "before_unlock", "waiting")
+)
+"""What a checked guest asks of whoever calls these functions: a single call has no locks."""
 
 
 class PanicError(CallError):
@@ -53,6 +58,8 @@ class Guest(Machine):
         self.patch(self._panic, HALT)
         self._catch_events(self.addresses["trace_emit"])
         self.patch(self.addresses["ipi_send"], RET)
+        for name in sorted(INVARIANTS & self.addresses.keys()):
+            self.patch(self.addresses[name], RET)
         self.set_word("param_loglevel", 0)
         self._configured = (0, 0)
 
