@@ -1,6 +1,7 @@
 """Rules about who gets how much, of policy `o1`, read from the log alone.
 
-P13 and P17 of the fact sheet's part C. Neither depends on time, so both hold under either clock.
+P13 and P17 of the fact sheet's part C. P17 counts ticks and holds under either clock. P13 is for the
+virtual one: where the host stops a CPU, that one's decayed load is of long ago, and others go by it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def balancing_settles(trace: Trace) -> Iterator[tuple[Event, str]]:
     """P13: while nobody comes, goes, sleeps or wakes, migration threads included, balancing does
     not lead to as many tasks on each CPU as there were before: it would go on like that for ever.
     """
-    if not _is_o1(trace):
+    if not _is_o1(trace) or not trace.hello or trace.hello.word("clock") != "virtual":
         return
     places: dict[int, int] = {}
     before: set[tuple[tuple[int, int], ...]] = set()

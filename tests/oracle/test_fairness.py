@@ -18,8 +18,8 @@ from tests.trace.logs import event
 Events = list[Event]
 
 
-def trace(events: Iterable[Event], policy: str = "o1") -> Trace:
-    first = event("hello", 0, policy=policy, cpus=4, hz=1000, clock="virtual")
+def trace(events: Iterable[Event], policy: str = "o1", clock: str = "virtual") -> Trace:
+    first = event("hello", 0, policy=policy, cpus=4, hz=1000, clock=clock)
     return Trace((first, *(e._replace(seq=seq) for seq, e in enumerate(events, 1))))
 
 
@@ -171,6 +171,11 @@ def test_p17_only_equals_are_compared() -> None:
     nicer = event("set_nice", 0, 0, task=5, rq=0, nice=-5)
     log = [*hogs(0, 0), nicer, SWAP, *turn({4: SLICE, 5: 8 * SLICE}), *turn(EQUAL)]
     assert not list(hogs_share_alike(trace(log)))
+
+
+def test_p13_a_host_that_stops_cpus_leaves_balancing_outdated_loads() -> None:
+    log = [*hogs(0, 0, 0), *moves(0, 1, 6), *moves(1, 0, 6)]
+    assert not list(balancing_settles(trace(log, clock="real")))
 
 
 def test_the_model_is_fair() -> None:
