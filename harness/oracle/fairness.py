@@ -1,7 +1,7 @@
 """Rules about who gets how much, of policy `o1`, read from the log alone.
 
-P13 and P17 of the fact sheet's part C. P17 counts ticks and holds under either clock. P13 is for the
-virtual one: where the host stops a CPU, that one's decayed load is of long ago, and others go by it.
+P13 and P17 of the fact sheet's part C. P17 counts ticks and holds under either clock. P13 is for
+the virtual one: where the host stops a CPU, its decayed load is of long ago, and others go by it.
 """
 
 from __future__ import annotations
