@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.oracle.replay_laws import Law
+from harness.oracle.o1.laws import Law
 from harness.oracle.rules import RULES
 from harness.oracle.veridian import laws as veridian
 

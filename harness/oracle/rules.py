@@ -2,7 +2,7 @@
 
 H rules are about the hardware below it; K and P rules, by the names of the fact sheet's part C,
 about its locks and about what must happen in time; C and T rules about its totals. What a scheduler
-decides is judged by replay (`harness.oracle.replay`).
+decides is judged by replay (`harness.oracle.o1.replay`).
 """
 
 from __future__ import annotations

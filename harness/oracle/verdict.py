@@ -33,9 +33,9 @@ from itertools import islice
 
 from harness.machine.result import Ending, MachineResult
 from harness.model.domain import Topology
+from harness.oracle.o1.replay import replay
+from harness.oracle.o1.report import story
 from harness.oracle.outcome import Outcome
-from harness.oracle.replay import replay
-from harness.oracle.replay_report import story
 from harness.oracle.rules import RULES, Rule
 from harness.oracle.veridian import replay as veridian_replay
 from harness.oracle.veridian import report as veridian_report

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.oracle.replay import replay
+from harness.oracle.o1.replay import replay
 from harness.trace.grammar import format_event
 from harness.trace.parser import parse_log
 from tests.oracle.runs import busy_run

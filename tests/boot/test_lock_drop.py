@@ -13,7 +13,7 @@ from functools import cache
 import pytest
 
 from harness.boot import Run, boot
-from harness.oracle.replay import replay
+from harness.oracle.o1.replay import replay
 from harness.trace.grammar import Event
 from tests.boot import PATIENT
 from tests.boot.variant import Change, Variants

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.oracle.catalog import CHECKED_GUEST, Entry, Source, entries
-from harness.oracle.replay_laws import Law
+from harness.oracle.o1.laws import Law
 from harness.oracle.rules import RULES
 from harness.oracle.veridian.laws import Law as VeridianLaw
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from harness.model.domain import Topology, flat
 from harness.model.fixes import ALL_FIXES
-from harness.oracle.replay import CONSEQUENCES, OPERATIONS, replay
-from harness.oracle.replay_report import story
+from harness.oracle.o1.replay import CONSEQUENCES, OPERATIONS, replay
+from harness.oracle.o1.report import story
 from harness.trace.events import veridian
 from harness.trace.grammar import format_event
 from harness.trace.parser import parse_log

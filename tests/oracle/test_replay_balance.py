@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from harness.model.constants import WAKE_ANY
 from harness.model.domain import Topology, flat
 from harness.model.fixes import ALL_FIXES, NO_FIXES, Fixes
-from harness.oracle.replay import replay
-from harness.oracle.replay_report import story
+from harness.oracle.o1.replay import replay
+from harness.oracle.o1.report import story
 from harness.trace.events import balance
 from harness.trace.grammar import Event, Value
 from harness.trace.trace import Trace

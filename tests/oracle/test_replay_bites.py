@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.constants import Policy
-from harness.oracle.replay import CONSEQUENCES, FOLLOWING, OPERATIONS, REMARKS, replay
-from harness.oracle.replay_laws import Law, Prediction, law_of
+from harness.oracle.o1.laws import Law, law_of
+from harness.oracle.o1.replay import CONSEQUENCES, FOLLOWING, OPERATIONS, REMARKS, replay
+from harness.oracle.prediction import Prediction
 from harness.trace.grammar import Event, Value, event_type
 from harness.trace.trace import Trace
 from tests.oracle.machine import Machine

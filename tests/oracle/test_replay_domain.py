@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from harness.model.constants import Policy
 from harness.model.domain import Topology, flat
-from harness.oracle.replay import replay
-from harness.oracle.replay_laws import Law
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.replay import replay
 from harness.trace.grammar import Event, Value
 from harness.trace.trace import Trace
 from tests.oracle.machine import Machine

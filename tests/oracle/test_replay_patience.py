@@ -9,7 +9,7 @@ import pytest
 from harness.model.domain import flat
 from harness.model.load import decayed_load
 from harness.oracle.interrupts import CALL
-from harness.oracle.replay import Replay, replay
+from harness.oracle.o1.replay import Replay, replay
 from harness.oracle.veridian.replay import replay as veridian_replay
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.oracle.replay import replay
-from harness.oracle.replay_report import story
+from harness.oracle.o1.replay import replay
+from harness.oracle.o1.report import story
 from harness.trace.trace import Trace
 from tests.oracle.machine import Machine
 

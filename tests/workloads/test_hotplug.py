@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 
 from harness.boot import Run, boot
-from harness.oracle.replay import replay
+from harness.oracle.o1.replay import replay
 from harness.trace.grammar import Event, Value
 from harness.trace.trace import Trace
 from harness.workload import Workload, fold_cpus, load

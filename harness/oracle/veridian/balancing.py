@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.model.veridian import balance
 from harness.model.veridian.pick import find_victim
-from harness.oracle.veridian.laws import Law, LawBrokenError, expect
+from harness.oracle.prediction import LawBrokenError, expect
+from harness.oracle.veridian.laws import Law
 from harness.oracle.veridian.world import World
 
 NOBODY = -1

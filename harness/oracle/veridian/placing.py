@@ -8,7 +8,8 @@ from harness.model.veridian.attributes import AffinityStep
 from harness.model.veridian.load import LoadRead
 from harness.model.veridian.task import Task
 from harness.model.veridian.wait import Claim, WakeStep
-from harness.oracle.veridian.laws import Law, LawBrokenError, expect
+from harness.oracle.prediction import LawBrokenError, expect
+from harness.oracle.veridian.laws import Law
 from harness.oracle.veridian.world import World, state_of
 
 NOBODY = -1

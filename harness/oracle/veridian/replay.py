@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 
 from harness.model.constants import State
 from harness.model.veridian.queue import check_queue
-from harness.oracle.replay_laws import Prediction, describe
+from harness.oracle.prediction import LawBrokenError, Prediction, describe
 from harness.oracle.rules import Violation
 from harness.oracle.veridian import balancing, placing, schedule, totals
-from harness.oracle.veridian.laws import Law, LawBrokenError, law_of
+from harness.oracle.veridian.laws import Law, law_of
 from harness.oracle.veridian.world import CpuContext, World
 from harness.trace.grammar import Event, event_type
 from harness.trace.trace import Trace

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.model.veridian.cpu import Cpu
 from harness.model.veridian.task import Task
-from harness.oracle.replay_laws import describe
+from harness.oracle.prediction import describe
 from harness.oracle.veridian.replay import Divergence
 from harness.oracle.veridian.world import World
 from harness.trace.trace import Trace

@@ -7,7 +7,8 @@ from harness.model.veridian.exit import ENDED
 from harness.model.veridian.pick import Algorithm
 from harness.model.veridian.wait import Claim
 from harness.oracle.interrupts import CALL, RESCHEDULE
-from harness.oracle.veridian.laws import Law, LawBrokenError, expect
+from harness.oracle.prediction import LawBrokenError, expect
+from harness.oracle.veridian.laws import Law
 from harness.oracle.veridian.world import World, state_of
 
 TICKS_TO_RESCHEDULE = 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.oracle.veridian.laws import Law, expect
+from harness.oracle.prediction import expect
+from harness.oracle.veridian.laws import Law
 from harness.oracle.veridian.world import World
 from harness.trace.grammar import event_type
 

@@ -17,8 +17,8 @@ from harness.model.veridian.load import LoadRead, find_cpu
 from harness.model.veridian.pick import Algorithm
 from harness.model.veridian.task import ALL_CPUS, Task, idle_task
 from harness.model.veridian.wait import Claim
-from harness.oracle.replay_laws import Prediction
-from harness.oracle.veridian.laws import Law, LawBrokenError, expect
+from harness.oracle.prediction import LawBrokenError, Prediction, expect
+from harness.oracle.veridian.laws import Law
 from harness.trace.grammar import Value, event_type
 
 STATES: dict[int, State] = {int(state): state for state in (State.RUNNING, *State)}

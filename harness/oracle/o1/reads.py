@@ -5,8 +5,9 @@ from __future__ import annotations
 from harness.model.bitmap import cpus
 from harness.model.constants import SDFlag
 from harness.model.load import LoadRead
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_world import LawBrokenError, World
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError
 
 
 def load(world: World, cpu: int, rq: int, cpu_load: int, nr: int) -> None:

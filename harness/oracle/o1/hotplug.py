@@ -14,9 +14,10 @@ from harness.model.hotplug import (
 )
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_reads import check_tick
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.reads import check_tick
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 
 
 def cpu_down(world: World, cpu: int, rq: int, online: int) -> None:

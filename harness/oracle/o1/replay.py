@@ -23,23 +23,24 @@ from dataclasses import dataclass, field
 
 from harness.model.checks import check_runqueue, check_system
 from harness.model.domain import Level, Topology
-from harness.oracle import (
-    replay_balance,
-    replay_domain,
-    replay_fork,
-    replay_hotplug,
-    replay_migrate,
-    replay_move,
-    replay_push,
-    replay_reads,
-    replay_schedule,
-    replay_stats,
-    replay_tick,
-    replay_wake,
+from harness.oracle.o1 import (
+    balance,
+    domain,
+    fork,
+    hotplug,
+    migrate,
+    move,
+    push,
+    reads,
+    schedule,
+    stats,
+    tick,
+    wake,
 )
-from harness.oracle.replay_domain import DomainsDue, levels_for
-from harness.oracle.replay_laws import Law, Prediction, describe, law_of
-from harness.oracle.replay_world import CpuContext, LawBrokenError, World
+from harness.oracle.o1.domain import DomainsDue, levels_for
+from harness.oracle.o1.laws import Law, law_of
+from harness.oracle.o1.world import CpuContext, World
+from harness.oracle.prediction import LawBrokenError, Prediction, describe
 from harness.oracle.rules import Violation
 from harness.trace.grammar import Event, event_type
 from harness.trace.trace import Trace
@@ -56,42 +57,42 @@ CHECK_EVERY = 128
 Handler = Callable[..., None]
 
 OPERATIONS: Mapping[str, Handler] = {
-    "account": replay_tick.account,
-    "cpu_load": replay_tick.cpu_load,
-    "schedule": replay_schedule.schedule,
-    "yield": replay_schedule.yield_,
-    "set_nice": replay_schedule.set_nice,
-    "set_policy": replay_schedule.set_policy,
-    "set_cpus": replay_migrate.set_cpus,
-    "migrate": replay_migrate.migrate,
-    "wake": replay_wake.wake,
-    "place": replay_wake.place,
-    "wake_idle": replay_wake.wake_idle,
-    "wake_moved": replay_wake.wake_moved,
-    "activate": replay_wake.activate,
-    "task_new": replay_fork.task_new,
-    "start": replay_fork.start,
-    "fork": replay_fork.fork,
-    "wake_new": replay_fork.wake_new,
-    "exit": replay_fork.exit_,
-    "cpu_down": replay_hotplug.cpu_down,
-    "drain": replay_hotplug.drain,
-    "cpu_dead": replay_hotplug.cpu_dead,
-    "cpu_up": replay_hotplug.cpu_up,
-    "plug_refused": replay_hotplug.plug_refused,
-    "fixes": replay_balance.fixes,
-    "balance": replay_balance.balance,
-    "busiest_group": replay_balance.busiest_group,
-    "busiest_queue": replay_balance.busiest_queue,
-    "double_lock": replay_move.double_lock,
-    "move": replay_move.move,
-    "moved": replay_move.moved,
-    "push_request": replay_move.push_request,
-    "balanced": replay_balance.balanced,
-    "push": replay_push.push,
-    "pushed": replay_push.pushed,
-    "exec": replay_push.exec_,
-    "exec_to": replay_push.exec_to,
+    "account": tick.account,
+    "cpu_load": tick.cpu_load,
+    "schedule": schedule.schedule,
+    "yield": schedule.yield_,
+    "set_nice": schedule.set_nice,
+    "set_policy": schedule.set_policy,
+    "set_cpus": migrate.set_cpus,
+    "migrate": migrate.migrate,
+    "wake": wake.wake,
+    "place": wake.place,
+    "wake_idle": wake.wake_idle,
+    "wake_moved": wake.wake_moved,
+    "activate": wake.activate,
+    "task_new": fork.task_new,
+    "start": fork.start,
+    "fork": fork.fork,
+    "wake_new": fork.wake_new,
+    "exit": fork.exit_,
+    "cpu_down": hotplug.cpu_down,
+    "drain": hotplug.drain,
+    "cpu_dead": hotplug.cpu_dead,
+    "cpu_up": hotplug.cpu_up,
+    "plug_refused": hotplug.plug_refused,
+    "fixes": balance.fixes,
+    "balance": balance.balance,
+    "busiest_group": balance.busiest_group,
+    "busiest_queue": balance.busiest_queue,
+    "double_lock": move.double_lock,
+    "move": move.move,
+    "moved": move.moved,
+    "push_request": move.push_request,
+    "balanced": balance.balanced,
+    "push": push.push,
+    "pushed": push.pushed,
+    "exec": push.exec_,
+    "exec_to": push.exec_to,
 }
 """Events that carry inputs. None may come where a consequence of another one is due."""
 
@@ -108,19 +109,19 @@ FOLLOWING = frozenset(CONSEQUENCES + STEPS)
 """Events that only come when they were predicted; steps are operations besides."""
 
 REMARKS: Mapping[str, Handler] = {
-    "domain": replay_domain.domain,
-    "group": replay_domain.group,
-    "attach": replay_domain.attach,
-    "resched": replay_schedule.resched,
-    "load": replay_reads.load,
-    "tick": replay_tick.tick,
-    "ipi_recv": replay_tick.ipi_recv,
-    "task_free": replay_fork.task_free,
-    "schedstat": replay_stats.schedstat,
-    "schedstat_domain": replay_stats.schedstat_domain,
-    "schedstat_moves": replay_stats.schedstat_moves,
-    "uninterruptible": replay_stats.uninterruptible,
-    "task_summary": replay_stats.task_summary,
+    "domain": domain.domain,
+    "group": domain.group,
+    "attach": domain.attach,
+    "resched": schedule.resched,
+    "load": reads.load,
+    "tick": tick.tick,
+    "ipi_recv": tick.ipi_recv,
+    "task_free": fork.task_free,
+    "schedstat": stats.schedstat,
+    "schedstat_domain": stats.schedstat_domain,
+    "schedstat_moves": stats.schedstat_moves,
+    "uninterruptible": stats.uninterruptible,
+    "task_summary": stats.task_summary,
 }
 """Further events that mean something to the model, whatever else is due on their CPU."""
 

@@ -21,8 +21,9 @@ from harness.model.domain import (
     domain_errors,
     flat,
 )
-from harness.oracle.replay_laws import Law, Prediction
-from harness.oracle.replay_world import LawBrokenError, World
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, Prediction
 from harness.trace.grammar import Value, event_type
 from harness.trace.trace import Trace
 

@@ -1,6 +1,6 @@
 """The model's machine while a log is replayed: run queues, tasks, and what must come next.
 
-A handler of an operation (see :mod:`harness.oracle.replay`) holds the operation's inputs against
+A handler of an operation (see :mod:`harness.oracle.o1.replay`) holds the operation's inputs against
 the model where that knows them, runs the model, and leaves its *predictions*: the events that must
 follow on that CPU. Changes of the priority arrays predict themselves, through their observer.
 """
@@ -19,13 +19,14 @@ from harness.model.core import Resched
 from harness.model.runqueue import MigrationRequest, Runqueue
 from harness.model.task import Task, idle_task
 from harness.model.wake import Placement
-from harness.oracle.replay_attempt import Balancing
-from harness.oracle.replay_hints import Hints
-from harness.oracle.replay_laws import Either, Law, Prediction
+from harness.oracle.o1.attempt import Balancing
+from harness.oracle.o1.hints import Hints
+from harness.oracle.o1.laws import Law
+from harness.oracle.prediction import Either, LawBrokenError, Prediction, expect
 from harness.trace.grammar import Value, event_type
 
 if TYPE_CHECKING:
-    from harness.oracle.replay_domain import DomainsDue
+    from harness.oracle.o1.domain import DomainsDue
 
 ACTIVE, EXPIRED = 0, 1
 """How events name the arrays."""
@@ -42,21 +43,6 @@ _DEQUEUE, _ENQUEUE, _REQUEUE = map(event_type, ("dequeue", "enqueue", "requeue")
 
 STATES: dict[int, State] = {int(state): state for state in (State.RUNNING, *State)}
 """The states a task may have; there is no other combination of bits."""
-
-
-class LawBrokenError(Exception):
-    """A rule does not hold."""
-
-    def __init__(self, law: Law, detail: str) -> None:
-        super().__init__(detail)
-        self.law = law
-        self.detail = detail
-
-
-def expect(law: Law, what: str, seen: object, due: object) -> None:
-    """Hold a value of the log against the model's; raises :class:`LawBrokenError`."""
-    if seen != due:
-        raise LawBrokenError(law, f"{what} is {seen} in the log, {due} in the model")
 
 
 @dataclass

@@ -11,11 +11,12 @@ from harness.model.migrate import (
     push_targets,
     sched_migrate_task,
 )
-from harness.oracle.replay_attempt import Push
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_migrate import ask_thread
-from harness.oracle.replay_reads import all_used, check_idle
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.attempt import Push
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.migrate import ask_thread
+from harness.oracle.o1.reads import all_used, check_idle
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 
 NOWHERE = -1
 """How ``exec`` names no domain."""

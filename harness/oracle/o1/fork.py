@@ -8,11 +8,12 @@ from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
 from harness.model.prio import task_timeslice
 from harness.model.runqueue import __activate_task as queue_active_task
 from harness.model.task import Task
-from harness.oracle.replay_balance import tick_within_fork
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_schedule import ENDED, check_nice, check_policy
-from harness.oracle.replay_wake import translate
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.balance import tick_within_fork
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.schedule import ENDED, check_nice, check_policy
+from harness.oracle.o1.wake import translate
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 
 NOBODY = -1
 

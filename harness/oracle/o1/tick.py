@@ -7,11 +7,12 @@ from harness.model.load import decayed_load
 from harness.model.prio import expired_starving, task_interactive
 from harness.model.tick import TickAction, scheduler_tick
 from harness.oracle.interrupts import CALL
-from harness.oracle.replay_balance import tick_begins
-from harness.oracle.replay_fork import check_freed
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_reads import check_length
-from harness.oracle.replay_world import ACTIVE, EXPIRED, LawBrokenError, World, expect
+from harness.oracle.o1.balance import tick_begins
+from harness.oracle.o1.fork import check_freed
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.reads import check_length
+from harness.oracle.o1.world import ACTIVE, EXPIRED, World
+from harness.oracle.prediction import LawBrokenError, expect
 
 _SLICE_ENDS = (TickAction.TO_ACTIVE, TickAction.TO_EXPIRED)
 _TICKS_TO_RESCHEDULE = 2

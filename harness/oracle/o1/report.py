@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task
-from harness.oracle.replay import Divergence
-from harness.oracle.replay_laws import describe
-from harness.oracle.replay_world import BEFORE_PARENT, HEAD, World
+from harness.oracle.o1.replay import Divergence
+from harness.oracle.o1.world import BEFORE_PARENT, HEAD, World
+from harness.oracle.prediction import describe
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
 

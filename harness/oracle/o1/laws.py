@@ -6,9 +6,9 @@ The names are those of the fact sheet's part C, where that has the rule.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from harness.trace.event_kind import EventType
+from harness.oracle.prediction import Prediction
 from harness.trace.grammar import Event, Value
 
 
@@ -57,60 +57,6 @@ class Law(enum.Enum):
     U1 = "U1 an unplugged CPU gets no task"
     U2 = "U2 a CPU comes and goes by its own migration thread, and CPU 0 stays"
     U3 = "U3 a task of an unplugged CPU goes where its affinity says, anywhere if that is nowhere"
-
-
-class Prediction:
-    """An event that has to come next on a CPU. A value of ``None`` is not foretold."""
-
-    __slots__ = ("name", "type", "values")
-
-    def __init__(self, kind: EventType, values: tuple[Value | None, ...]) -> None:
-        self.type = kind
-        self.name = kind.name
-        self.values = values
-
-    def matches(self, event: Event) -> bool:
-        return self.name == event.type.name and not self.differing(event)
-
-    def differing(self, event: Event) -> list[str]:
-        """The fields in which an event of the same name differs."""
-        if self.values == event.values:
-            return []
-        return [
-            field.name
-            for field, due, seen in zip(self.type.fields, self.values, event.values, strict=True)
-            if due is not None and due != seen
-        ]
-
-    def toward(self, event: Event | None) -> Prediction:
-        """What was due, given what came."""
-        return self
-
-    def __str__(self) -> str:
-        pairs = zip(self.type.fields, self.values, strict=True)
-        fields = [f"{field.name}={'?' if due is None else due}" for field, due in pairs]
-        return " ".join([self.name, *fields])
-
-
-class Either(Prediction):
-    """One of several events has to come next."""
-
-    __slots__ = ("alternatives",)
-
-    def __init__(self, alternatives: Sequence[Prediction]) -> None:
-        first, *_ = alternatives
-        super().__init__(first.type, first.values)
-        self.alternatives = alternatives
-
-    def matches(self, event: Event) -> bool:
-        return any(one.matches(event) for one in self.alternatives)
-
-    def toward(self, event: Event | None) -> Prediction:
-        same = [one for one in self.alternatives if event and one.name == event.name]
-        return same[0] if same else self
-
-    def __str__(self) -> str:
-        return " or ".join(map(str, self.alternatives))
 
 
 _BY_NAME: Mapping[str, Law] = {
@@ -198,8 +144,3 @@ def _by_name(operation: str, name: str) -> Law:
     if operation == "move" and name in ("dequeue", "enqueue"):
         return Law.C3
     return _BY_NAME.get(name, Law.K2)
-
-
-def describe(predicted: Sequence[Prediction]) -> str:
-    """Predictions in words."""
-    return ", then ".join(map(str, predicted)) or "nothing more of this operation"

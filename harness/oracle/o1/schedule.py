@@ -16,10 +16,11 @@ from harness.model.core import (
     set_user_nice,
 )
 from harness.model.task import Task
-from harness.oracle.replay_attempt import Pass
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_migrate import thread_runs, thread_sleeps
-from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
+from harness.oracle.o1.attempt import Pass
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.migrate import thread_runs, thread_sleeps
+from harness.oracle.o1.world import World, state_of
+from harness.oracle.prediction import LawBrokenError, expect
 
 ENDED = (State.EXIT_ZOMBIE, State.EXIT_DEAD)
 

@@ -22,12 +22,13 @@ from harness.model.bitmap import has_cpu
 from harness.model.constants import IdleType, SDFlag
 from harness.model.domain import Domain
 from harness.model.fixes import Fix, fixes_of_mask
-from harness.oracle.replay_attempt import Attempt, TickDue
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_move import attempt_of, predict_balanced, settle
-from harness.oracle.replay_reads import all_used, check_length
-from harness.oracle.replay_schedule import go_on_with_schedule
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.attempt import Attempt, TickDue
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.move import attempt_of, predict_balanced, settle
+from harness.oracle.o1.reads import all_used, check_length
+from harness.oracle.o1.schedule import go_on_with_schedule
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 
 NONE = -1
 """How ``busiest_queue`` names no CPU, and a number of tasks that was not read."""

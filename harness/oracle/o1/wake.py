@@ -20,11 +20,12 @@ from harness.model.wake import (
 )
 from harness.model.wake import place as choose
 from harness.model.wake import wake_idle as choose_idle
-from harness.oracle.replay_hotplug import predict_evasion
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_migrate import arrive
-from harness.oracle.replay_reads import check_length, check_load, check_tick
-from harness.oracle.replay_world import LawBrokenError, World, expect, state_of
+from harness.oracle.o1.hotplug import predict_evasion
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.migrate import arrive
+from harness.oracle.o1.reads import check_length, check_load, check_tick
+from harness.oracle.o1.world import World, state_of
+from harness.oracle.prediction import LawBrokenError, expect
 
 
 def wake(

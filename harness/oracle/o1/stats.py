@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from harness.model.stats import numbers
 from harness.model.task import Task
-from harness.oracle.replay_hints import COUNTED_BY_OTHERS
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.hints import COUNTED_BY_OTHERS
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 from harness.trace.grammar import event_type
 
 _COUNTERS = tuple(field.name for field in event_type("schedstat").fields)

@@ -8,11 +8,12 @@ from harness.model.balance import count_failure, finish_load_balance, request_pu
 from harness.model.constants import IdleType
 from harness.model.fixes import Fix
 from harness.model.migrate import Move, Pull, Skip, Verdict, move_steps
-from harness.oracle.replay_attempt import Attempt
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_push import moved_by_push, push_to
-from harness.oracle.replay_reads import check_idle, check_tick
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.attempt import Attempt
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.push import moved_by_push, push_to
+from harness.oracle.o1.reads import check_idle, check_tick
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 
 _REASONS = {Verdict.RUNNING: 1, Verdict.AFFINITY: 2, Verdict.CACHE_HOT: 3}
 """How ``skip`` names why a task stays."""

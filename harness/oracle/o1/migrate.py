@@ -11,9 +11,10 @@ from harness.model.migrate import set_cpus_allowed
 from harness.model.runqueue import MigrationRequest, Runqueue, deactivate_task, translate_time
 from harness.model.task import Task
 from harness.model.wake import activate_task
-from harness.oracle.replay_laws import Law
-from harness.oracle.replay_reads import check_tick
-from harness.oracle.replay_world import LawBrokenError, World, expect
+from harness.oracle.o1.laws import Law
+from harness.oracle.o1.reads import check_tick
+from harness.oracle.o1.world import World
+from harness.oracle.prediction import LawBrokenError, expect
 
 MOVED, GONE, NOT_ALLOWED, OFFLINE = 0, 1, 2, 3
 """How the event ``migrate`` names what became of a request."""

@@ -1,0 +1,1 @@
+"""Policy o1 held against its model, event by event."""
