@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
 
-SILENT_PERIODS = 50
-"""Tick periods that a CPU may be without a tick: interrupts are off while a ring is drained."""
+SILENT_PERIODS = 100
+"""Tick periods that a CPU may be without a tick: interrupts are off while a ring is drained,
+and a checked guest has every queue to look at besides."""
 CLOSING_PERIODS = 500
 """The same between its last tick and its totals: the end of a run drains every ring."""
 
