@@ -49,7 +49,7 @@ def test_p15_ticks_within_the_bound_are_no_violation() -> None:
 def test_p15_a_silent_cpu_is_one() -> None:
     (found,) = ticks_keep_coming(trace(ticks(0, LONGEST + 1, LONGEST + 2) + ended(CLOSING)))
     assert found[0].number("n") == 2
-    assert found[1] == "CPU 0 has no tick for 501.0 ms, 500.0 ms are allowed"
+    assert found[1] == "CPU 0 has no tick for 1001.0 ms, 1000.0 ms are allowed"
 
 
 def test_p15_a_cpu_that_stops_ticking_before_the_end_is_one() -> None:
