@@ -25,6 +25,7 @@
 .extern work_spin
 .extern workload_code
 .extern workload_live
+.extern workload_started
 .extern workload_tasks
 .extern wrecords
 
@@ -269,15 +270,27 @@ workload_op_fork:
     PANIC "workload: no task is left to fork: raise the boot parameter tasks"
 END workload_op_fork
 
-# workload_op_cpu_down(rdi = instruction): the policy refuses it where it says nothing happens.
+# workload_op_cpu_down(rdi = instruction): the policy refuses it where it says nothing happens. Not
+# before all tasks have started: those that have not are in nobody's queue, and would start there.
 #   clobbers: caller-saved
 #   locks: none
 #   irq: on
 PRIVATE workload_op_cpu_down
 workload_op_cpu_down:
     FRAME
-    mov edi, dword ptr [rdi + wlinstr.c]
+    push rbx
+    mov ebx, dword ptr [rdi + wlinstr.c]
+.look:
+    RACE_POINT
+    cmp dword ptr [rip + workload_started], 0
+    jne .started
+    mov edi, 1
+    call timeout_sleep_ticks
+    jmp .look
+.started:
+    mov edi, ebx
     POLICY cpu_down
+    pop rbx
     UNFRAME
     ret
 END workload_op_cpu_down

@@ -325,9 +325,11 @@ END workload_live
 # workload_online: set of the CPUs that are online.
 workload_online:
     .zero 8
-# workload_started and since when.
+# workload_started: 1 once all tasks have started; and since when.
+OBJECT workload_started
 workload_started:
     .zero 8
+END workload_started
 workload_start_ns:
     .zero 8
 workload_start_jiffies:

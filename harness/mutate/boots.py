@@ -24,11 +24,11 @@ def boots(policy: str) -> tuple[Scenario, ...]:
     """Boots of a policy that a mutant has to survive."""
     usual = [Scenario(workload, cpus, policy) for workload, cpus in _SIZES]
     usual.append(Scenario(_WIDE, 34, policy, hz=100))
-    if policy != "o1":
-        return (*usual, *extra(policy))
     # Whose turn it is is left to the seed wherever CPUs may overtake each other.
     races = (("race", "yield"), ("race_one_in", "4"))
-    usual.append(Scenario("W7", 4, params=races))
+    usual += [Scenario(workload, 4, policy, params=races) for workload in ("W7", "hotplug")]
+    if policy != "o1":
+        return (*usual, *extra(policy))
     locks = [Scenario("W8", 4, params=(("loglevel", "2"),)), Scenario("W3", 4, clock="real")]
     clocks = [Scenario("W9", 1, hz=250), Scenario("W1", 1, hz=100)]
     shapes = [Scenario(_EMPTIED, 4, hz=100, topology="4x1")]
