@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_cpus_come_and_go_under_a_workload(cpus: int, clock: str) -> None:
 @pytest.mark.parametrize("policy", ["o1", "veridian"])
 def test_no_cpu_goes_while_tasks_are_started(policy: str) -> None:
     """Where CPUs overtake each other, one is asked to unplug another before all tasks are there."""
-    races = {"race": "yield", "race_one_in": 4}
+    races: dict[str, Any] = {"race": "yield", "race_one_in": 4}
     run = boot(workload=load("hotplug"), cpus=4, policy=policy, checked=True, timeout=300, **races)
     assert run.outcome == "pass", run.verdict
     gone = [e.seq for name in ("cpu_down", "v_cpu_down") for e in run.trace.of(name)]
