@@ -39,6 +39,8 @@ _PROGRESS = frozenset({
 _PAUSES = frozenset({"relax", "relax_spin", "idle_turn", "clock_delay"})
 _CLOCKS = frozenset({"clock_ns", "clock_ticks"})
 _READS_ONLY = _CLOCKS | {"lapic_id"}
+_INERT = frozenset({"RACE_POINT", "INVARIANT"})
+"""Macros that are mostly nothing."""
 _REGISTER = re.compile(r"\b(?:[re]?([abcd])x|([abcd])[lh]|[re]?([sd]i|[sb]p)l?|(r\d+)[dwb]?)\b")
 _LABEL = re.compile(r"([.\w]+):")
 _FUNCTION = re.compile(r"(?:PUBLIC|PRIVATE)\s+(\w+)")
@@ -163,6 +165,8 @@ def _waits(loop: Sequence[str]) -> bool:
     written: set[str] = set()
     for code in loop:
         operation, *operands = _words(code)
+        if operation in _INERT:
+            continue
         if operation == "call" and operands[0] in _READS_ONLY:
             reads_clock |= operands[0] in _CLOCKS
             written |= {"a", "d"}
