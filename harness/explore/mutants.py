@@ -129,7 +129,7 @@ RACES: tuple[Race, ...] = (
     Race(
         "interrupt-first",
         "the interrupt is sent before need_resched is set",
-        "sched/core.s",
+        "sched/resched.s",
         (
             (
                 "    mov eax, 1\n" + _XCHG,

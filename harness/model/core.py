@@ -10,7 +10,6 @@ schedule() is taken apart where the kernel may lose the lock:
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,39 +28,14 @@ from harness.model.constants import (
 )
 from harness.model.fixes import Fix
 from harness.model.prio import current_bonus, recalc_task_prio
+from harness.model.resched import Resched, preempt_curr, resched_task
 from harness.model.runqueue import (
     Runqueue,
     __activate_task,
     deactivate_task,
-    task_preempts_curr,
 )
 from harness.model.stats import sched_info_switch
 from harness.model.task import Task, rt_task
-
-
-class Resched(enum.Enum):
-    """What resched_task had to do so that the task's CPU calls schedule()."""
-
-    PENDING = "was asked before"
-    LOCAL = "this CPU looks at the flag by itself"
-    POLLING = "that CPU's idle loop watches the flag"
-    IPI = "interrupt sent"
-
-
-def resched_task(p: Task, this_cpu: int) -> Resched:
-    """Ask the CPU that runs `p` to reschedule (fact sheet A9). `this_cpu` is the one asking."""
-    was_set = p.need_resched
-    p.need_resched = True
-    if was_set:
-        return Resched.PENDING
-    if p.cpu == this_cpu:
-        return Resched.LOCAL
-    return Resched.POLLING if p.polling else Resched.IPI
-
-
-def preempt_curr(p: Task, rq: Runqueue, this_cpu: int) -> Resched | None:
-    """Reschedule `rq`'s CPU if `p` is strictly better than what runs there (fact sheet A5, A9)."""
-    return resched_task(rq.curr, this_cpu) if task_preempts_curr(p, rq) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,18 @@
-"""Birth and death of a task (fact sheet A8): slices are shared out and given back."""
+"""Birth of a task (fact sheet A8): slices are shared out."""
 
 from __future__ import annotations
 
 from harness.model.array import enqueue_task_before
 from harness.model.constants import (
     CHILD_PENALTY,
-    EXIT_WEIGHT,
     MAX_BONUS,
     PARENT_PENALTY,
     Constants,
     Now,
     State,
 )
-from harness.model.core import Resched, preempt_curr
-from harness.model.prio import current_bonus, effective_prio, task_timeslice
+from harness.model.prio import current_bonus, effective_prio
+from harness.model.resched import Resched, preempt_curr
 from harness.model.runqueue import Runqueue, __activate_task, translate_time
 from harness.model.stats import SchedInfo
 from harness.model.task import Task
@@ -78,15 +77,3 @@ def _penalised(p: Task, percent: int, k: Constants) -> int:
     """Sleep average in nanoseconds, cut to whole steps of bonus."""
     bonus = current_bonus(p, k) * percent // 100
     return k.jiffies_to_ns(bonus * k.max_sleep_avg // MAX_BONUS)
-
-
-def sched_exit(child: Task, parent: Task, k: Constants) -> None:
-    """Return what is left of a first slice and let a hog weigh on its parent (fact sheet A8).
-
-    The caller holds the lock of the parent's run queue.
-    """
-    if child.first_time_slice:
-        parent.time_slice = min(parent.time_slice + child.time_slice, task_timeslice(child, k))
-    if child.sleep_avg < parent.sleep_avg:
-        parts = EXIT_WEIGHT + 1
-        parent.sleep_avg = parent.sleep_avg // parts * EXIT_WEIGHT + child.sleep_avg // parts

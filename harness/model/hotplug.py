@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from harness.model.bitmap import __ffs, has_cpu
 from harness.model.constants import Now, State
-from harness.model.core import Resched, preempt_curr
+from harness.model.resched import Resched, preempt_curr
 from harness.model.runqueue import Runqueue, deactivate_task, translate_time
 from harness.model.task import ALL_CPUS, Task
 from harness.model.wake import activate_task

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from harness.model.array import PrioArray, dequeue_task, enqueue_task
 from harness.model.bitmap import __ffs, cpus, find_next_bit, has_cpu, sched_find_first_bit
 from harness.model.constants import MAX_PRIO, SCHED_LOAD_SCALE, IdleType, Now, SDFlag
-from harness.model.core import Resched, preempt_curr
 from harness.model.domain import Domain, task_hot
 from harness.model.fixes import Fix
 from harness.model.load import ReadLoad
+from harness.model.resched import Resched, preempt_curr
 from harness.model.runqueue import (
     MigrationRequest,
     Runqueue,

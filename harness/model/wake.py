@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from harness.model.arith import u64
 from harness.model.bitmap import cpus, has_cpu
 from harness.model.constants import SCHED_LOAD_SCALE, WAKE_ANY, Now, SDFlag, State
-from harness.model.core import Resched, preempt_curr
 from harness.model.domain import Domain, task_hot
 from harness.model.load import LoadRead, ReadLoad, read_live
 from harness.model.prio import recalc_task_prio
+from harness.model.resched import Resched, preempt_curr
 from harness.model.runqueue import Runqueue, __activate_task, translate_time
 from harness.model.task import ALL_CPUS, Task
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from harness.model import migrate as model
 from harness.model.array import enqueue_task
 from harness.model.constants import IdleType
-from harness.model.core import Resched, preempt_curr
 from harness.model.domain import CPU, SIBLING, Domain
 from harness.model.fixes import Fix, Fixes
 from harness.model.migrate import Move, Pull, Verdict
+from harness.model.resched import Resched, preempt_curr
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, idle_task
 from tests.functions.agreement import agrees, corrections

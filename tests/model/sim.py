@@ -12,7 +12,8 @@ from harness.model.checks import check_system
 from harness.model.constants import Constants, Now, Policy, State
 from harness.model.core import sched_setscheduler, sched_yield, schedule, set_user_nice
 from harness.model.domain import Topology
-from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
+from harness.model.exit import sched_exit
+from harness.model.fork import sched_fork, wake_up_new_task
 from harness.model.migrate import __migrate_task, active_load_balance, set_cpus_allowed
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task

@@ -8,16 +8,15 @@ from harness.model.checks import check_runqueue
 from harness.model.constants import Now, Policy, State
 from harness.model.core import (
     Decision,
-    Resched,
     commit,
     decide,
     put_prev,
-    resched_task,
     sched_setscheduler,
     sched_yield,
     schedule,
     set_user_nice,
 )
+from harness.model.resched import Resched, resched_task
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task
 from tests.model.build import MS, K, normal, one_cpu, pids, put, realtime, with_bonus

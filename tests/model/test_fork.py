@@ -8,9 +8,11 @@ import pytest
 
 from harness.model.checks import check_runqueue
 from harness.model.constants import Now, State
-from harness.model.core import Resched, schedule
+from harness.model.core import schedule
 from harness.model.domain import flat
-from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
+from harness.model.exit import sched_exit
+from harness.model.fork import sched_fork, wake_up_new_task
+from harness.model.resched import Resched
 from harness.model.stats import SchedInfo
 from harness.model.task import Task
 from harness.model.tick import TickAction, scheduler_tick

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from harness.model.checks import check_system
 from harness.model.constants import Now, State
-from harness.model.core import Resched
 from harness.model.domain import flat
 from harness.model.hotplug import (
     Refuge,
@@ -23,6 +22,7 @@ from harness.model.hotplug import (
     residents,
 )
 from harness.model.load import LoadRead
+from harness.model.resched import Resched
 from harness.model.runqueue import Runqueue
 from harness.model.task import ALL_CPUS, Task
 from harness.model.wake import PlaceReason, place

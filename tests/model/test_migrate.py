@@ -10,7 +10,6 @@ import pytest
 from harness.model.array import PrioArray
 from harness.model.checks import check_system
 from harness.model.constants import IdleType, Now, SDFlag, State
-from harness.model.core import Resched
 from harness.model.domain import CPU, Domain, Topology, flat
 from harness.model.load import LoadRead, read_live
 from harness.model.migrate import (
@@ -30,6 +29,7 @@ from harness.model.migrate import (
     sched_migrate_task,
     set_cpus_allowed,
 )
+from harness.model.resched import Resched
 from harness.model.runqueue import LockOp, Runqueue, double_lock_balance, double_rq_lock
 from harness.model.task import Task
 from tests.model.build import MS, VECTORS, normal, put, realtime, runqueues

@@ -8,9 +8,10 @@ import pytest
 
 from harness.model.checks import check_system
 from harness.model.constants import Now, SDFlag, State
-from harness.model.core import Resched, put_prev, schedule
+from harness.model.core import put_prev, schedule
 from harness.model.domain import CPU, Topology, build_domains, flat
 from harness.model.load import LoadRead
+from harness.model.resched import Resched
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task
 from harness.model.wake import (

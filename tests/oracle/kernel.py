@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 from harness.model.array import Change, PrioArray
 from harness.model.constants import Constants, IdleType, Now, Policy, State, nice_to_prio
-from harness.model.core import Resched, commit, decide, preempt_curr, put_prev
+from harness.model.core import commit, decide, put_prev
 from harness.model.domain import Topology, build_domains, flat
 from harness.model.fixes import NO_FIXES, Fixes
 from harness.model.load import decayed_load
 from harness.model.prio import expired_starving, task_interactive, task_timeslice
+from harness.model.resched import Resched, preempt_curr
 from harness.model.runqueue import Runqueue, deactivate_task, translate_time
 from harness.model.runqueue import __activate_task as queue_active_task
 from harness.model.stats import numbers

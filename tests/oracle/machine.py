@@ -5,8 +5,9 @@ from __future__ import annotations
 from harness.model.constants import WAKE_ANY, Policy, State, nice_to_prio
 from harness.model.core import sched_setscheduler, sched_yield, set_user_nice
 from harness.model.domain import Topology
+from harness.model.exit import sched_exit
 from harness.model.fixes import NO_FIXES, Fixes
-from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
+from harness.model.fork import sched_fork, wake_up_new_task
 from harness.model.migrate import set_cpus_allowed
 from harness.model.task import Task
 from tests.oracle.balancing import Balancing

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from harness.model.constants import MAX_RT_PRIO, Now, Policy, State, nice_to_prio, prio_to_nice
-from harness.model.core import preempt_curr
-from harness.model.fork import sched_exit, sched_fork, wake_up_new_task
+from harness.model.exit import sched_exit
+from harness.model.fork import sched_fork, wake_up_new_task
 from harness.model.prio import task_timeslice
+from harness.model.resched import preempt_curr
 from harness.model.runqueue import __activate_task as queue_active_task
 from harness.model.task import Task
 from harness.oracle.o1.balance import tick_within_fork

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from harness.model.bitmap import has_cpu
 from harness.model.constants import Now, State
-from harness.model.core import preempt_curr
 from harness.model.migrate import set_cpus_allowed
+from harness.model.resched import preempt_curr
 from harness.model.runqueue import MigrationRequest, Runqueue, deactivate_task, translate_time
 from harness.model.task import Task
 from harness.model.wake import activate_task

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from harness.model.array import Change, PrioArray
 from harness.model.bitmap import has_cpu
 from harness.model.constants import Constants, State
-from harness.model.core import Resched
+from harness.model.resched import Resched
 from harness.model.runqueue import MigrationRequest, Runqueue
 from harness.model.task import Task, idle_task
 from harness.model.wake import Placement
