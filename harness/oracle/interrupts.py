@@ -13,6 +13,9 @@ CALL = 0xFA
 """Vector of the interrupt that has a CPU run a function, `VECTOR_CALL` of the guest."""
 TICKS_TO_ARRIVE = 1
 """Ticks that the target may begin first: one that was pending already when the interrupt came."""
+TICKS_ON_A_BUSY_HOST = 50
+"""The same under the real clock: the host may stop the sender when it has logged what it is about
+to do."""
 
 
 def sent_as_decided(trace: Trace) -> Iterator[tuple[Event, str]]:
@@ -32,13 +35,15 @@ def sent_as_decided(trace: Trace) -> Iterator[tuple[Event, str]]:
 def arrives_in_time(trace: Trace) -> Iterator[tuple[Event, str]]:
     """P8: the interrupt arrives before the target's second tick. Several that were sent before
     the target took one are one."""
+    real = trace.hello is not None and trace.hello.word("clock") == "real"
+    allowed = TICKS_ON_A_BUSY_HOST if real else TICKS_TO_ARRIVE
     sent: dict[int, Event] = {}
     ticks: dict[int, int] = {}
     for event in trace.of("ipi_send", "ipi_recv", "tick"):
         cpu = event.cpu
         if event.name == "tick":
             ticks[cpu] = ticks.get(cpu, 0) + 1
-            if cpu in sent and ticks[cpu] > TICKS_TO_ARRIVE:
+            if cpu in sent and ticks[cpu] > allowed:
                 origin = sent.pop(cpu)
                 yield origin, f"CPU {cpu} has ticked {ticks[cpu]} times without taking it"
         elif event.number("vector") == RESCHEDULE:

@@ -10,9 +10,9 @@ from harness.trace.trace import Trace
 from tests.trace.logs import end, hello, line
 
 
-def log(*events: tuple[str, int, dict[str, int]]) -> Trace:
+def log(*events: tuple[str, int, dict[str, int]], clock: str = "virtual") -> Trace:
     lines = [line(name, seq, cpu, **fields) for seq, (name, cpu, fields) in enumerate(events, 1)]
-    trace = parse_log(b"".join([hello(), *lines, end(len(lines) + 1)]))
+    trace = parse_log(b"".join([hello(clock=clock), *lines, end(len(lines) + 1)]))
     assert trace.sound, trace.damages
     return trace
 
@@ -55,3 +55,10 @@ def test_an_interrupt_that_stays_away_breaks_p8() -> None:
     [(event, words)] = arrives_in_time(log(send(0, 1), tick(0, 1), tick(1, 1), tick(1, 2)))
     assert (event.name, event.cpu) == ("ipi_send", 0)
     assert words == "CPU 1 has ticked 2 times without taking it"
+
+
+def test_a_host_may_stop_the_sender_and_not_for_ever() -> None:
+    ticks = [tick(1, n) for n in range(1, 52)]
+    assert list(arrives_in_time(log(send(0, 1), *ticks[:-1], clock="real"))) == []
+    [(_, words)] = arrives_in_time(log(send(0, 1), *ticks, clock="real"))
+    assert words == "CPU 1 has ticked 51 times without taking it"

@@ -45,10 +45,16 @@ def line(name: str, seq: int, cpu: int = 0, ns: int = 0, /, **fields: Value) -> 
 
 
 def hello(
-    seq: int = 0, *, cpus: int = 4, build: str = BUILD, proto: int = PROTOCOL, seed: int = 1
+    seq: int = 0,
+    *,
+    cpus: int = 4,
+    build: str = BUILD,
+    proto: int = PROTOCOL,
+    seed: int = 1,
+    clock: str = "virtual",
 ) -> bytes:
     """The first line of a log."""
-    fields: dict[str, Value] = {"policy": "none", "hz": 1000, "clock": "virtual", "seed": seed}
+    fields: dict[str, Value] = {"policy": "none", "hz": 1000, "clock": clock, "seed": seed}
     return line("hello", seq, **fields, proto=proto, build=build, cpus=cpus)
 
 
