@@ -87,10 +87,10 @@ class Pump:
             if self._config.qmp_events:
                 self._release(child)
             self._loop(child)
-            end = child.collect()
-            seconds = time.monotonic() - child.started_at
             while self._read_serial(child) or self._read_stderr(child):
                 pass
+            end = child.collect()
+            seconds = time.monotonic() - child.started_at
             self._console.write(self._record.reader.close())
             facts = child.debug_log.facts()
         finally:
