@@ -17,12 +17,12 @@ CPUs without a lock comes with the operation.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from harness.model.checks import check_runqueue, check_system
 from harness.model.domain import Level, Topology
+from harness.oracle.divergence import Divergence
+from harness.oracle.handlers import Handler, check_signatures
 from harness.oracle.o1 import (
     balance,
     domain,
@@ -40,8 +40,7 @@ from harness.oracle.o1 import (
 from harness.oracle.o1.domain import DomainsDue, levels_for
 from harness.oracle.o1.laws import Law, law_of
 from harness.oracle.o1.world import CpuContext, World
-from harness.oracle.prediction import LawBrokenError, Prediction, describe
-from harness.oracle.rules import Violation
+from harness.oracle.prediction import LawBrokenError, describe
 from harness.trace.grammar import Event, event_type
 from harness.trace.trace import Trace
 
@@ -53,8 +52,6 @@ MAX_CPUS, MIN_HZ = 1024, 10
 
 CHECK_EVERY = 128
 """Operations of a CPU between two checks of its run queue's structure."""
-
-Handler = Callable[..., None]
 
 OPERATIONS: Mapping[str, Handler] = {
     "account": tick.account,
@@ -134,33 +131,10 @@ CLOCKED: Mapping[str, int] = {
 LOCKS = ("lock", "unlock")
 """Events that may come between reading something and logging it."""
 
-_RENAMED = {"cpu": "on", "from": "chosen"}
+_GIVEN, _RENAMED = ("world", "cpu"), {"cpu": "on", "from": "chosen"}
 
 
-def _check_signature(name: str, handler: Handler) -> None:
-    """Handlers take the fields of their event as arguments, in order and under their names."""
-    due = [_RENAMED.get(field.name, field.name) for field in event_type(name).fields]
-    parameters = list(inspect.signature(handler).parameters.values())[2:]
-    found = [parameter.name for parameter in parameters]
-    takes_all = len(parameters) == 1 and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
-    if found != due and not takes_all:
-        raise TypeError(f"the handler of event {name} takes {found}, its fields are {due}")
-
-
-for _name, _handler in {**OPERATIONS, **REMARKS}.items():
-    _check_signature(_name, _handler)
-
-
-@dataclass(frozen=True)
-class Divergence(Violation):
-    """The first event that the model does not agree with."""
-
-    operation: str = ""
-    """The operation that it follows from, or is."""
-    predicted: tuple[Prediction, ...] = ()
-    """What was due on that CPU instead; empty where nothing was."""
-    world: World | None = field(default=None, repr=False, compare=False)
-    """The model's machine, after the operation."""
+check_signatures({**OPERATIONS, **REMARKS}, _GIVEN, _RENAMED)
 
 
 class Replay:
@@ -178,7 +152,7 @@ class Replay:
         self.world = World(cpus, hz, DomainsDue(levels, cpus), real=real)
         self._check_every = check_every
 
-    def feed(self, event: Event) -> Divergence | None:
+    def feed(self, event: Event) -> Divergence[World] | None:
         """Apply the next event in ``seq`` order; gives what is wrong with it, if anything is."""
         name = event.type.name
         world = self.world
@@ -237,7 +211,7 @@ class Replay:
         words = "nothing" if due is None else str(due)
         raise LawBrokenError(law, f"{words} is due")
 
-    def finish(self, end: Event) -> Divergence | None:
+    def finish(self, end: Event) -> Divergence[World] | None:
         """What is missing at the end of a complete log."""
         for cpu, context in enumerate(self.world.contexts):
             if context.predicted:
@@ -254,7 +228,7 @@ class Replay:
 
 def replay(
     trace: Trace, topology: Topology | None = None, *, check_every: int = CHECK_EVERY
-) -> Divergence | None:
+) -> Divergence[World] | None:
     """Replay a log of policy ``o1``; gives its first disagreement with the model.
 
     ``topology`` is how the machine's CPUs share cores and packages; without it the log is believed.

@@ -6,14 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task
-from harness.oracle.o1.replay import Divergence
+from harness.oracle.divergence import Divergence, tell
 from harness.oracle.o1.world import BEFORE_PARENT, HEAD, World
-from harness.oracle.prediction import describe
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
-
-HISTORY = 20
-"""Events before the difference that are shown."""
 
 _ARRAYS = ("active", "expired")
 
@@ -55,27 +51,16 @@ class Shadow:
             tasks.append(task)
 
 
-def story(trace: Trace, found: Divergence) -> str:
+def story(trace: Trace, found: Divergence[World]) -> str:
     """The rule, what was due and what came, both states side by side, and what led there."""
-    return "\n".join(_lines(trace, found))
+    return "\n".join(tell(trace, found, _machine(trace, found)))
 
 
-def _lines(trace: Trace, found: Divergence) -> Iterator[str]:
-    yield found.rule
-    yield f"  {found.detail}"
-    yield f"  during: {found.operation or 'nothing'}"
-    yield f"  due:    {describe(found.predicted)}"
-    yield f"  seen:   {found.event}"
+def _machine(trace: Trace, found: Divergence[World]) -> Iterator[str]:
     if found.world is not None:
-        yield ""
         yield from _queues(trace, found.event, found.world)
         yield ""
         yield from _tasks(found, found.world)
-    cpu = found.event.cpu
-    earlier = [e for e in trace.events if e.cpu == cpu and e.seq < found.event.seq][-HISTORY:]
-    yield ""
-    yield f"the {len(earlier)} events before it on CPU {cpu}:"
-    yield from (f"  {event}" for event in earlier)
 
 
 def _queues(trace: Trace, event: Event, world: World) -> Iterator[str]:
@@ -133,7 +118,7 @@ def _side_by_side(title: str, model: _Side, log: _Side) -> Iterator[str]:
         yield f"{key:{widths[0]}}  {mine:{widths[1]}}  {theirs}"
 
 
-def _tasks(found: Divergence, world: World) -> Iterator[str]:
+def _tasks(found: Divergence[World], world: World) -> Iterator[str]:
     """The model's view of every task that the event or what was due names."""
     numbers = [found.event.fields.get(field) for field in ("task", "prev", "next", "child")]
     if found.predicted:

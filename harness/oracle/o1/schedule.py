@@ -84,8 +84,7 @@ def go_on_with_schedule(world: World, cpu: int, *, found: bool) -> None:
 
 def _decide(world: World, cpu: int, departure: Departure, now: Now) -> None:
     rq = world.rqs[cpu]
-    context = world.contexts[cpu]
-    context.asked = context.called = False
+    world.contexts[cpu].reschedule.done()
     decision = decide(rq, now.ns)
     next, prio = decision.next, decision.next.prio
     if next is not rq.idle:

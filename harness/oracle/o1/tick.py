@@ -15,10 +15,6 @@ from harness.oracle.o1.world import ACTIVE, EXPIRED, World
 from harness.oracle.prediction import LawBrokenError, expect
 
 _SLICE_ENDS = (TickAction.TO_ACTIVE, TickAction.TO_EXPIRED)
-_TICKS_TO_RESCHEDULE = 2
-_TICKS_ON_A_BUSY_HOST = 50
-"""The same for an idle CPU under the real clock. Only its loop reschedules, no interrupt's exit
-does; where the host lets a CPU take a tick no faster than they come, that loop does not get on."""
 
 
 def account(world: World, cpu: int, task: int, now: int, jiffies: int, slice: int) -> None:
@@ -55,18 +51,16 @@ def tick(world: World, cpu: int, n: int) -> None:
         check_freed(world)
     context = world.contexts[cpu]
     world.hints.ticked(cpu, context.ns)
-    context.ticks_asked += 1
-    patient = world.real and world.rqs[cpu].is_idle
-    allowed = _TICKS_ON_A_BUSY_HOST if patient else _TICKS_TO_RESCHEDULE
-    if context.asked and context.ticks_asked > allowed:
-        raise LawBrokenError(Law.P8, f"CPU {cpu} has ticked {context.ticks_asked} times since")
+    if context.reschedule.overdue(patient=world.real and world.rqs[cpu].is_idle):
+        words = f"CPU {cpu} has ticked {context.reschedule.ticks} times since"
+        raise LawBrokenError(Law.P8, words)
     tick_begins(world, cpu)
 
 
 def ipi_recv(world: World, cpu: int, vector: int) -> None:
     """A CPU that is called by another serves that one before it reschedules."""
     if vector == CALL:
-        world.contexts[cpu].asked, world.contexts[cpu].called = False, True
+        world.contexts[cpu].reschedule.call()
 
 
 def cpu_load(world: World, cpu: int, nr: int, load: int) -> None:

@@ -23,6 +23,7 @@ from harness.oracle.o1.attempt import Balancing
 from harness.oracle.o1.hints import Hints
 from harness.oracle.o1.laws import Law
 from harness.oracle.prediction import Either, LawBrokenError, Prediction, expect
+from harness.oracle.reschedule import Reschedule
 from harness.trace.grammar import Value, event_type
 
 if TYPE_CHECKING:
@@ -73,13 +74,8 @@ class CpuContext:
     has."""
     evading: Task | None = None
     """A task that a wake-up has found on an offline CPU, and sends elsewhere."""
-    asked: bool = False
-    """Whether it was asked to reschedule: the log said so, or its own tick or fork did it."""
-    ticks_asked: int = 0
-    """Ticks taken since then."""
-    called: bool = False
-    """It has a function to run for another CPU first, however long that takes: at the end of
-    the run it logs its totals."""
+    reschedule: Reschedule = field(default_factory=Reschedule)
+    """Whether it was asked to: the log said so, or its own tick or fork did it."""
     balancing: Balancing = field(default_factory=Balancing)
     """What it is in the middle of, and due for, in load balancing."""
     operations: int = 0
@@ -179,9 +175,7 @@ class World:
 
     def ask(self, cpu: int) -> None:
         """A CPU is to reschedule, and nothing may keep it from that for long."""
-        context = self.contexts[cpu]
-        if not context.asked and not context.called:
-            context.asked, context.ticks_asked = True, 0
+        self.contexts[cpu].reschedule.ask()
 
     def predict(self, name: str, *values: Value | None) -> None:
         """An event must follow, after those that were predicted before."""

@@ -15,18 +15,17 @@ what the model used. Loads that were read without a lock come with the operation
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from harness.model.constants import State
 from harness.model.veridian.queue import check_queue
-from harness.oracle.prediction import LawBrokenError, Prediction, describe
-from harness.oracle.rules import Violation
+from harness.oracle.divergence import Divergence
+from harness.oracle.handlers import Handler, check_signatures
+from harness.oracle.prediction import LawBrokenError, describe
 from harness.oracle.veridian import balancing, placing, schedule, totals
 from harness.oracle.veridian.laws import Law, law_of
 from harness.oracle.veridian.world import CpuContext, World
-from harness.trace.grammar import Event, event_type
+from harness.trace.grammar import Event
 from harness.trace.trace import Trace
 
 POLICY = "veridian"
@@ -34,8 +33,6 @@ POLICY = "veridian"
 
 MAX_CPUS = 64
 """A mask of CPUs is one word."""
-
-Handler = Callable[..., None]
 
 OPERATIONS: Mapping[str, Handler] = {
     "task_new": placing.task_new,
@@ -87,33 +84,10 @@ REMARKS: Mapping[str, Handler] = {
 }
 """Further events that mean something to the model, whatever else is due on their CPU."""
 
-_RENAMED = {"cpu": "on"}
+_GIVEN, _RENAMED = ("world",), {"cpu": "on"}
 
 
-def _check_signature(name: str, handler: Handler) -> None:
-    """Handlers take the fields of their event as arguments, in order and under their names."""
-    due = [_RENAMED.get(field.name, field.name) for field in event_type(name).fields]
-    parameters = list(inspect.signature(handler).parameters.values())[1:]
-    found = [parameter.name for parameter in parameters]
-    takes_all = len(parameters) == 1 and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
-    if found != due and not takes_all:
-        raise TypeError(f"the handler of event {name} takes {found}, its fields are {due}")
-
-
-for _name, _handler in {**OPERATIONS, **STEPS, **PLACING, **REMARKS}.items():
-    _check_signature(_name, _handler)
-
-
-@dataclass(frozen=True)
-class Divergence(Violation):
-    """The first event that the model does not agree with."""
-
-    operation: str = ""
-    """The operation that it follows from, or is."""
-    predicted: tuple[Prediction, ...] = ()
-    """What was due on that CPU instead; empty where nothing was."""
-    world: World | None = field(default=None, repr=False, compare=False)
-    """The model's machine, after the operation."""
+check_signatures({**OPERATIONS, **STEPS, **PLACING, **REMARKS}, _GIVEN, _RENAMED)
 
 
 class Replay:
@@ -122,7 +96,7 @@ class Replay:
     def __init__(self, cpus: int, *, real: bool = False) -> None:
         self.world = World(cpus, real=real)
 
-    def feed(self, event: Event) -> Divergence | None:
+    def feed(self, event: Event) -> Divergence[World] | None:
         """Apply the next event in ``seq`` order; gives what is wrong with it, if anything is."""
         world = self.world
         world.acting = event.cpu
@@ -191,14 +165,14 @@ class Replay:
             words = f"CPU {context.interrupts} was to be interrupted, and was not"
             raise LawBrokenError(Law.P8, words)
 
-    def _divergence(self, broken: LawBrokenError, event: Event) -> Divergence:
+    def _divergence(self, broken: LawBrokenError, event: Event) -> Divergence[World]:
         context = self.world.contexts[event.cpu]
         due = tuple(context.predicted)
         return Divergence(
             broken.law.value, event, broken.detail, context.operation, due, self.world
         )
 
-    def finish(self, end: Event) -> Divergence | None:
+    def finish(self, end: Event) -> Divergence[World] | None:
         """What is missing at the end of a complete log."""
         for cpu, context in enumerate(self.world.contexts):
             if context.predicted:
@@ -226,7 +200,7 @@ class Replay:
                 raise LawBrokenError(Law.C1, f"task {p.pid} is runnable, and nowhere")
 
 
-def replay(trace: Trace) -> Divergence | None:
+def replay(trace: Trace) -> Divergence[World] | None:
     """Replay a log of policy ``veridian``; gives its first disagreement with the model.
 
     Of a log that is not sound, such as that of a guest that panicked, the beginning is replayed, up

@@ -6,36 +6,21 @@ from collections.abc import Iterator
 
 from harness.model.veridian.cpu import Cpu
 from harness.model.veridian.task import Task
-from harness.oracle.prediction import describe
-from harness.oracle.veridian.replay import Divergence
+from harness.oracle.divergence import Divergence, tell
 from harness.oracle.veridian.world import World
 from harness.trace.trace import Trace
 
-HISTORY = 20
-"""Events before the difference that are shown."""
 
-
-def story(trace: Trace, found: Divergence) -> str:
+def story(trace: Trace, found: Divergence[World]) -> str:
     """The rule, what was due and what came, the model's machine, and what led there."""
-    return "\n".join(_lines(trace, found))
+    return "\n".join(tell(trace, found, _machine(found)))
 
 
-def _lines(trace: Trace, found: Divergence) -> Iterator[str]:
-    yield found.rule
-    yield f"  {found.detail}"
-    yield f"  during: {found.operation or 'nothing'}"
-    yield f"  due:    {describe(found.predicted)}"
-    yield f"  seen:   {found.event}"
+def _machine(found: Divergence[World]) -> Iterator[str]:
     if found.world is not None:
-        yield ""
         yield "in the model, after the operation:"
         yield from (f"  {line}" for cpu in found.world.cpus for line in _cpu(cpu))
         yield from (f"  {_task(p)}" for p in _named(found, found.world))
-    cpu = found.event.cpu
-    earlier = [e for e in trace.events if e.cpu == cpu and e.seq < found.event.seq][-HISTORY:]
-    yield ""
-    yield f"the {len(earlier)} events before it on CPU {cpu}:"
-    yield from (f"  {event}" for event in earlier)
 
 
 def _cpu(cpu: Cpu) -> Iterator[str]:
@@ -46,7 +31,7 @@ def _cpu(cpu: Cpu) -> Iterator[str]:
             yield f"  ring {number}: {' '.join(str(p.pid) for p in ring)}"
 
 
-def _named(found: Divergence, world: World) -> Iterator[Task]:
+def _named(found: Divergence[World], world: World) -> Iterator[Task]:
     """Every task that the event, or what was due, names."""
     fields = dict(found.event.fields)
     numbers = [fields.get(name) for name in ("task", "prev", "next", "parent")]

@@ -11,10 +11,6 @@ from harness.oracle.prediction import LawBrokenError, expect
 from harness.oracle.veridian.laws import Law
 from harness.oracle.veridian.world import World, state_of
 
-TICKS_TO_RESCHEDULE = 2
-TICKS_ON_A_BUSY_HOST = 50
-"""The same for an idle CPU under the real clock. Only its loop reschedules, no interrupt's exit
-does; where the host lets a CPU take a tick no faster than they come, that loop does not get on."""
 CLEANUP_GRACE = 2
 """Jiffies by which the boot CPU may be late in freeing a task."""
 
@@ -30,7 +26,7 @@ def v_schedule(world: World, task: int, state: int, preempt: int, slice: int, ji
     prev.state = state_of(state)
     if prev is cpu.idle and state:
         raise LawBrokenError(Law.S9, f"the idle task of CPU {cpu.number} is in state {state}")
-    context.asked = context.called = False
+    context.reschedule.done()
     decision = core.decide(cpu, jiffies, preempt=bool(preempt))
     if found := decision.comparison:
         prios = found.current_prio, found.next_prio
@@ -92,17 +88,15 @@ def tick(world: World, n: int) -> None:
     context.ticks = n
     context.tick_due = not cpu.is_idle
     context.balance_due = _balances(world, n)
-    context.ticks_asked += 1
-    allowed = TICKS_ON_A_BUSY_HOST if world.real and cpu.is_idle else TICKS_TO_RESCHEDULE
-    if context.asked and context.ticks_asked > allowed:
-        words = f"CPU {cpu.number} has ticked {context.ticks_asked} times since it was asked"
+    if context.reschedule.overdue(patient=world.real and cpu.is_idle):
+        words = f"CPU {cpu.number} has ticked {context.reschedule.ticks} times since it was asked"
         raise LawBrokenError(Law.P8, words)
 
 
 def ipi_recv(world: World, vector: int) -> None:
     """A CPU that is called by another serves that one before it reschedules."""
     if vector == CALL:
-        world.context.asked, world.context.called = False, True
+        world.context.reschedule.call()
 
 
 def _balances(world: World, ticks: int) -> bool:

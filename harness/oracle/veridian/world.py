@@ -18,6 +18,7 @@ from harness.model.veridian.pick import Algorithm
 from harness.model.veridian.task import ALL_CPUS, Task, idle_task
 from harness.model.veridian.wait import Claim
 from harness.oracle.prediction import LawBrokenError, Prediction, expect
+from harness.oracle.reschedule import Reschedule
 from harness.oracle.veridian.laws import Law
 from harness.trace.grammar import Value, event_type
 
@@ -44,13 +45,8 @@ class CpuContext:
     jiffies: int = 0
     """The last that this CPU read."""
     ticks: int = 0
-    asked: bool = False
-    """Whether it was asked to reschedule."""
-    ticks_asked: int = 0
-    """Ticks taken since then."""
-    called: bool = False
-    """It has a function to run for another CPU first, however long that takes: at the end of
-    the run it logs its totals."""
+    reschedule: Reschedule = field(default_factory=Reschedule)
+    """Whether it was asked to."""
     tick_due: bool = False
     """The running task has to account a tick."""
     balance_due: bool = False
@@ -198,9 +194,7 @@ class World:
 
     def ask(self, cpu: int) -> None:
         """A CPU is to reschedule, and nothing may keep it from that for long."""
-        context = self.contexts[cpu]
-        if not context.asked and not context.called:
-            context.asked, context.ticks_asked = True, 0
+        self.contexts[cpu].reschedule.ask()
 
     def check_serves(self, p: Task, cpu: Cpu) -> None:
         """Nothing is queued or run where it may not."""
