@@ -44,9 +44,9 @@ def mutate(
     generic: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FILE[:FUNCTION]",
-            help="Small changes all over a source, such as core.s or core.s:schedule_pick, or over "
-            "`all` of the policy's; repeat.",
+            metavar="FILE[:FUNCTION]|FOLDER",
+            help="Small changes all over a source, such as core.s or core.s:schedule_pick, over "
+            "a folder, such as guest/cpu, or over `all` of the policy's; repeat.",
         ),
     ] = None,
     only: Annotated[
@@ -143,18 +143,21 @@ def choose(
 
 def _generic(tree: Tree, folder: str, item: str) -> list[Mutant]:
     name, _, function = item.partition(":")
-    files = tree.sources(folder) if name == "all" else [_path(tree, folder, name)]
+    files = tree.sources(folder) if name == "all" else _files(tree, folder, name)
     found = [m for file in files for m in mutants_of(file, tree.read(file), function or None)]
     if not found:
         raise MutationError(f"--generic {item}: nothing there that can be changed")
     return found
 
 
-def _path(tree: Tree, folder: str, name: str) -> str:
-    for path in (name, f"guest/{name}", f"{folder}/{name}"):
-        if path in tree.sources():
-            return path
-    raise MutationError(f"the guest has no source {name!r}")
+def _files(tree: Tree, folder: str, name: str) -> list[str]:
+    """The source of that name, or all below the folder of that name."""
+    known = tree.sources()
+    for path in (name.rstrip("/"), f"guest/{name.rstrip('/')}", f"{folder}/{name}"):
+        found = [file for file in known if file == path or file.startswith(f"{path}/")]
+        if found:
+            return found
+    raise MutationError(f"the guest has no source and no folder {name!r}")
 
 
 def _named(tree: Tree, policy: str, name: str) -> list[Mutant]:

@@ -192,7 +192,8 @@ def choose_by(tree: Tree, **options: Any) -> list[Mutant]:
     [
         ({"only": ["M99"]}, "there is no mutant 'M99'"),
         ({"only": ["core.s:schedule_pick:1:dance"]}, "there is no mutant"),
-        ({"generic": ["corpse.s"]}, "the guest has no source 'corpse.s'"),
+        ({"generic": ["corpse.s"]}, "the guest has no source and no folder 'corpse.s'"),
+        ({"generic": ["guest/cp"]}, "the guest has no source and no folder 'guest/cp'"),
         ({"generic": ["core.s:no_such"]}, "nothing there that can be changed"),
         ({"policy": "cfs"}, "there is no policy 'cfs'"),
     ],
@@ -222,6 +223,11 @@ def test_mutants_are_chosen_by_name_by_place_and_by_lot(ground: Ground) -> None:
     assert len(drawn[0]) == 5 and set(drawn[0]) <= every
     function = {m.id for m in choose_by(ground.tree, generic=["core.s:schedule_pick"])}
     assert function < every and all(":schedule_pick:" in name for name in function)
+    folder = choose_by(ground.tree, generic=["guest/cpu"])
+    assert folder == choose_by(ground.tree, generic=["cpu/"])
+    files = {m.files[0] for m in folder}
+    assert {"guest/cpu/lock.s", "guest/cpu/ipi.s"} < files
+    assert all(file.startswith("guest/cpu/") for file in files)
     one = min(function)
     assert [m.id for m in choose_by(ground.tree, only=[one, "M01"])] == [one, "M01"]
     assert choose_by(ground.tree) == sample(ground.tree)
