@@ -1,9 +1,10 @@
 """Several CPUs of the guest in one process: a Unicorn instance each, over the same memory.
 
-The CPUs take turns, an instruction of one at a time, so what they show is sequentially consistent:
-orders of instructions, not of a store buffer. The image's machine code is what runs. Replaced are
-the four places that need the rest of a machine, by code that hands control back (`Stop`) or by a
-constant: waiting for a lock, sending an interrupt, ending in a panic; the time stands still.
+The CPUs take turns, an access to shared memory of one at a time, so what they show is sequentially
+consistent: no store buffer. An instruction that changes memory without `lock` is two accesses, and
+others may come between. The image's machine code is what runs. Replaced are the four places that
+need the rest of a machine, by code that hands control back (`Stop`) or by a constant: waiting for a
+lock, sending an interrupt, ending in a panic; the time stands still.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ import enum
 import functools
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from unicorn import UC_ARCH_X86, UC_ERR_OK, UC_HOOK_CODE, UC_MODE_64
 from unicorn import x86_const as x86
 from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
 
-from harness.explore.accesses import shared_accesses
+from harness.explore.accesses import Access, Update, shared_accesses
 from harness.explore.places import function_at
 from harness.explore.schedules import NEVER
 from harness.explore.structure import Layout
 from harness.toolchain.image import Image
 
 _ENGINE: Any = Uc  # has no types
+_Hook = Callable[[object, int, int, object], None]
 _CODE_HOOK = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p
 )
@@ -91,7 +93,14 @@ class Cpu:
     number: int
     uc: Any
     standing: bool = False
-    counter: Any = None
+    torn: tuple[int, bytes] | None = None
+    """The address and contents that it has read and is to write, if it stands in between."""
+    hooks: list[Any] = field(default_factory=list)
+    """Keeps alive what Unicorn calls."""
+
+    def register(self, name: str) -> int:
+        """A register's contents, by its name."""
+        return int(self.uc.reg_read(getattr(x86, f"UC_X86_REG_{name.upper()}")))
 
 
 class _Watch:
@@ -166,26 +175,31 @@ class Smp:
         finish = self.image.address("finish_task_switch").to_bytes(8, "little")
         return bytes.fromhex("4889c7 48b8") + finish + bytes.fromhex("ffd0") + HALT
 
-    def _cpu(self, number: int, points: list[int]) -> Cpu:
+    def _cpu(self, number: int, points: Sequence[Access]) -> Cpu:
         uc = _ENGINE(UC_ARCH_X86, UC_MODE_64)
         for region in self.regions:
             uc.mem_map_ptr(region.address, region.size, region.protection, region.host)
         uc.reg_write(x86.UC_X86_REG_GS_BASE, self.area(number))
         cpu = Cpu(number, uc)
-        cpu.counter = _CODE_HOOK(self._counter(cpu))
-        function = ctypes.cast(cpu.counter, ctypes.c_void_p)
-        handle = ctypes.c_size_t()
-        for address in points:
-            # Unicorn's own wrapper around a hook costs more than all else in a run.
-            status = uclib.uc_hook_add(
-                uc._uch, ctypes.byref(handle), UC_HOOK_CODE, function, None,
-                ctypes.c_uint64(address), ctypes.c_uint64(address),
-            )  # fmt: skip
-            if status != UC_ERR_OK:
-                raise UcError(status)
+        once = self._counter(cpu)
+        for point in points:
+            hook = once if point.update is None else self._torn_counter(cpu, once, point.update)
+            self._call_at(cpu, point.address, _CODE_HOOK(hook))
         return cpu
 
-    def _counter(self, cpu: Cpu) -> Callable[..., None]:
+    def _call_at(self, cpu: Cpu, address: int, hook: Any) -> None:
+        # Unicorn's own wrapper around a hook costs more than all else in a run.
+        cpu.hooks.append(hook)
+        status = uclib.uc_hook_add(
+            cpu.uc._uch, ctypes.byref(ctypes.c_size_t()), UC_HOOK_CODE,
+            ctypes.cast(hook, ctypes.c_void_p), None,
+            ctypes.c_uint64(address), ctypes.c_uint64(address),
+        )  # fmt: skip
+        if status != UC_ERR_OK:
+            raise UcError(status)
+
+    def _counter(self, cpu: Cpu) -> _Hook:
+        """Counts an access, and has the CPU stop before it where it is to."""
         stop, handle = uclib.uc_emu_stop, cpu.uc._uch
 
         def count(_uc: object, _address: int, _size: int, _data: object) -> None:
@@ -199,6 +213,25 @@ class Smp:
 
         return count
 
+    def _torn_counter(self, cpu: Cpu, count: _Hook, update: Update) -> _Hook:
+        """The same for an instruction that accesses memory twice. If the CPU is to stop before it
+        writes, it goes on with what it has read, whatever others have written since."""
+
+        def count_both(*about: Any) -> None:
+            if cpu.torn is not None:
+                cpu.standing = False
+                self.write(*cpu.torn)
+                cpu.torn = None
+                return
+            count(*about)
+            if not cpu.standing:
+                count(*about)
+                if cpu.standing:
+                    at = update.address(cpu.register)
+                    cpu.torn = (at, self.read(at, update.size))
+
+        return count_both
+
     def area(self, cpu: int) -> int:
         """Address of a CPU's own area, which its GS base points to."""
         return WORLD + PAGE * cpu
@@ -209,7 +242,7 @@ class Smp:
             if region.protection & _PROTECTION["w"]:
                 region.restore()
         for cpu in self.cpus:
-            cpu.standing = False
+            cpu.standing, cpu.torn = False, None
         self.steps = 0
 
     def _host(self, address: int, size: int) -> int:

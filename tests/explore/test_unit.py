@@ -17,7 +17,6 @@ from harness.toolchain.image import Image
 EVERY_NTH = 5
 """Of the schedules with one preemption; `harness explore --tier unicorn` takes them all."""
 RANDOM_RUNS = 400
-NEEDS_REAL_CONCURRENCY = "no-lock-prefix"
 
 
 def random_seeds() -> Iterator[Seed]:
@@ -59,8 +58,5 @@ def test_a_planted_race_is_found(race: Race, planted: Callable[[str], Path]) -> 
         bench = Bench(image, scenario(race.scenario))
         seeds = chain(bench.every_preemption(), random_seeds())
         found = next((seed for seed in seeds if bench.replay(seed).broken), None)
-        if race.name == NEEDS_REAL_CONCURRENCY:
-            assert found is None, "instructions are atomic here"
-        else:
-            assert found is not None
-            assert Bench(image, scenario(race.scenario)).replay(found).broken
+        assert found is not None
+        assert Bench(image, scenario(race.scenario)).replay(found).broken
