@@ -36,15 +36,16 @@ class Statement:
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """Every instruction of every function. Macro uses, and what stands in a macro or under a
-    condition, are left out."""
-    function, number, depth, after_label = "", 0, 0, True
+    """Every instruction of every function. Macro uses, and what stands in a macro or, within a
+    function, under a condition, are left out; whole functions under a condition are not."""
+    function, number, after_label = "", 0, True
+    hidden: list[bool] = []
     for line, words in enumerate(map(str.strip, strip_comments(text).split("\n")), start=1):
         if _OPENING.match(words):
-            depth += 1
+            hidden.append(bool(function) or not words.startswith(".if"))
         elif _CLOSING.match(words):
-            depth -= 1
-        elif depth:
+            hidden.pop()
+        elif any(hidden):
             continue
         elif match := _FUNCTION.match(words):
             function, number = match[1], 0

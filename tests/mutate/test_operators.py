@@ -48,6 +48,24 @@ END second
 """
 
 
+CHECKED = """\
+.ifdef CHECK
+.macro LEAVE
+    pop rax
+.endm
+PRIVATE third
+third:
+    inc eax
+    .ifdef MORE
+    dec eax
+    .endif
+    LEAVE
+    ret
+END third
+.endif
+"""
+
+
 def found(operator: str, function: str | None = None) -> dict[str, Mutant]:
     mutants = mutants_of(FILE, SOURCE, function)
     return {m.id.rsplit(":", 1)[0]: m for m in mutants if m.id.endswith(f":{operator}")}
@@ -167,3 +185,9 @@ def test_ids_are_unique_and_stay_when_another_function_changes() -> None:
 def test_statements_know_their_text() -> None:
     statement = Statement("f", 1, 1, "lock cmpxchg", ("[rdi]", "eax"), False)
     assert statement.text == "lock cmpxchg [rdi], eax"
+
+
+def test_functions_of_the_checked_guest_are_changed_too() -> None:
+    assert [(s.function, s.text) for s in statements(CHECKED)] == [
+        ("third", "inc eax"), ("third", "ret"),
+    ]  # fmt: skip
