@@ -177,14 +177,25 @@ def attempts_bounded(trace: Trace) -> Iterator[Finding]:
         kind = kinds.get((event.cpu, event.number("level")))
         if kind is None:
             continue
-        shortest = kind.number("min_interval") * kind.number("busy_factor")
-        interval = max(-(-shortest * hz // 1000), 1)
         # CPUs take turns by an offset, which counts as time that has passed.
         passed = ticks[0] + 1 + hz * event.cpu // cpus - kind.number("last_balance")
-        for name, most in (("i_cnt", ticks[event.cpu]), ("b_cnt", passed // interval + 1)):
+        for name, most in (("i_cnt", ticks[event.cpu]), ("b_cnt", busy_attempts(kind, passed, hz))):
             if event.number(name) > most:
                 where = f"domain {event.number('level')} of CPU {event.cpu}"
                 yield event, f"{name} of {where} is {event.number(name)}, at most {most} are due"
+
+
+def busy_attempts(domain: Event, passed: int, hz: int) -> int:
+    """The most that a busy CPU attempts in so many ticks. A domain begins with an interval of 1 ms
+    (A15), which grows by 1 ms at least until it is the domain's least one or more."""
+    least, attempts = domain.number("min_interval"), 1
+    for milliseconds in range(1, least + 1):
+        interval = max(-(-milliseconds * domain.number("busy_factor") * hz // 1000), 1)
+        if milliseconds == least:
+            return attempts + passed // interval
+        if passed >= interval:
+            passed, attempts = passed - interval, attempts + 1
+    return attempts
 
 
 def moves_conserved(trace: Trace) -> Iterator[Finding]:

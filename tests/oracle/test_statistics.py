@@ -142,3 +142,12 @@ def test_a_log_of_totals_alone_is_held_to_what_totals_show() -> None:
 
 def renumbered(trace: Trace) -> Trace:
     return Trace(tuple(event._replace(seq=seq) for seq, event in enumerate(trace.events)))
+
+
+@pytest.mark.parametrize(
+    ("passed", "most"), [(31, 1), (32, 2), (95, 2), (96, 3), (896, 8), (1151, 8), (1152, 9)]
+)
+def test_intervals_begin_with_less_than_the_least(passed: int, most: int) -> None:
+    """Of 1, 2, ... 7 and then always 8 ms, each 32 times."""
+    domain = make("domain", 0, min_interval=8, busy_factor=32)
+    assert statistics.busy_attempts(domain, passed, 1000) == most

@@ -32,6 +32,8 @@ MACHINES: dict[str, dict[str, Any]] = {
     "2x2x2": {"cpus": 8, "topology": "2x2x2", "hz": 500},
 }
 """Flat machines by their CPUs; sockets x cores; sockets x cores x threads."""
+NODES = {"cpus": 4, "topology": "nodes=2,sockets=1,cores=2", "machine": "q35"}
+"""Balancing between nodes begins with shorter intervals than it keeps."""
 
 
 def pulled(trace: Trace) -> int:
@@ -58,10 +60,11 @@ def test_every_decision_is_the_models(
         assert pulled(trace)
 
 
-@pytest.mark.parametrize("machine", ["2", "4", "8", "2x2", "2x2x2"])
+@pytest.mark.parametrize("machine", ["2", "4", "8", "2x2", "2x2x2", "nodes"])
 def test_hogs_of_one_cpu_end_up_everywhere(run_workload: BootWorkload, machine: str) -> None:
     """W4: sixteen hogs start on CPU 0. Nobody is idle and nobody has a crowd in the end."""
-    trace = run_workload("W4", clock="virtual", **MACHINES[machine]).trace
+    options = NODES if machine == "nodes" else MACHINES[machine]
+    trace = run_workload("W4", clock="virtual", **options).trace
     *_, (_, count) = lengths(trace)
     assert sum(count) == 16
     assert min(count) >= 1
