@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.boot import Run, boot
 from harness.explore.places import function_at
-from harness.explore.plugin import find_plugin, scheduler_ranges, steps_of
+from harness.explore.plugin import arguments, find_steering, scheduler_ranges, steps_of
 from harness.explore.seed import Algorithm, Engine, Seed
 from harness.explore.unit import Broken
 from harness.oracle.outcome import Outcome
@@ -83,11 +83,11 @@ def boot_once(subject: Subject, seed: Seed) -> BootRun:
 def start(subject: Subject, seed: Seed) -> Run:
     """The boot that a seed stands for, running."""
     params: dict[str, Any] = dict(subject.params)
-    arguments: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     real = seed.engine is Engine.STRESS
     if seed.engine is Engine.PLUGIN:
         ranges = scheduler_ranges(subject.image, subject.image.stat().st_mtime_ns)
-        arguments = find_plugin().arguments(seed, ranges)
+        extra = arguments(find_steering(), seed, ranges)
     elif seed.algorithm is not Algorithm.PLAIN:
         params |= {"race": seed.algorithm.value, "race_one_in": seed.depth, "race_seed": seed.seed}
     return boot(
@@ -98,7 +98,7 @@ def start(subject: Subject, seed: Seed) -> Run:
         workload=subject.workload,
         timeout=TIMEOUT,
         quiet=QUIET,
-        extra_args=arguments,
+        extra_args=extra,
         policy=subject.policy,
         **params,
     )

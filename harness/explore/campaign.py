@@ -13,15 +13,19 @@ from pathlib import Path
 from harness.explore.boots import BootRun, Subject, boot_once
 from harness.explore.certificate import Certificate
 from harness.explore.findings import Book, Finding
-from harness.explore.plugin import PluginMissingError, find_plugin
+from harness.explore.plugin import find_steering
 from harness.explore.scenarios import SCENARIOS, Scenario
 from harness.explore.seed import Algorithm, Engine, Seed
 from harness.explore.shrink import shrink, size
 from harness.explore.unit import Bench
+from harness.machine.plugin import PluginMissingError
+from harness.toolchain.build import ROOT
 from harness.toolchain.image import Image
 from harness.workload import Workload
 from harness.workload.document import dump
 
+FOLDER = ROOT / "build" / "explore"
+"""Where findings and their workloads are left."""
 UNIT_SCHEDULES = 40
 """Random schedules of each scenario for each boot that a campaign may take."""
 CONFIRMATIONS = 3
@@ -75,7 +79,7 @@ class Campaign:
             self._units()
         if Engine.PLUGIN in tiers:
             try:
-                find_plugin()
+                find_steering()
             except PluginMissingError as error:
                 self.unavailable[Engine.PLUGIN] = str(error)
                 tiers.remove(Engine.PLUGIN)

@@ -72,9 +72,9 @@ def explore_command(
     from harness.boot import default_image
     from harness.explore import session
     from harness.explore.boots import ExploreError, Subject
-    from harness.explore.campaign import Campaign
-    from harness.explore.plugin import FOLDER, PluginMissingError
+    from harness.explore.campaign import FOLDER, Campaign
     from harness.explore.scenarios import SCENARIOS
+    from harness.machine.plugin import PluginMissingError
 
     tiers = tuple(tier or Engine)
     options = _options(workload, ticks, policy, cpus, image, checked)

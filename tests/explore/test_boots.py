@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.explore.boots import Subject, boot_once, the_guests
-from harness.explore.plugin import PluginMissingError, find_plugin
+from harness.explore.plugin import find_steering
 from harness.explore.seed import Engine, Seed
+from harness.machine.plugin import PluginMissingError
 from harness.machine.probe import probe_kvm
 from harness.oracle.outcome import Outcome
 from harness.oracle.verdict import Finding
@@ -19,7 +20,7 @@ from harness.workload.model import Span, Unit
 @pytest.fixture
 def plugin() -> None:
     try:
-        find_plugin()
+        find_steering()
     except PluginMissingError as error:
         pytest.skip(str(error))
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.explore import plugin
 from harness.explore.boots import Subject
 from harness.explore.campaign import Campaign
-from harness.explore.plugin import PluginMissingError, find_plugin, scheduler_ranges, steps_of
+from harness.explore.plugin import find_steering, scheduler_ranges, steps_of
 from harness.explore.seed import Engine
+from harness.machine import plugin
+from harness.machine.plugin import PluginMissingError
 from harness.toolchain.image import Image
 
 STARTS_QEMU = ("qemu-system-x86_64", "setpriv", "sh")
@@ -32,7 +33,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_compiler")
 def test_no_compiler_is_named() -> None:
     with pytest.raises(PluginMissingError, match=r"no C compiler \(cc, gcc, clang\): apt-get"):
-        find_plugin()
+        find_steering()
 
 
 @pytest.mark.usefixtures("no_compiler")
@@ -46,7 +47,7 @@ def test_a_campaign_goes_on_without_the_tier(subject: Subject, tmp_path: Path) -
 
 def test_no_qemu_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(PluginMissingError, match="not there"):
-        find_plugin(str(tmp_path / "not there"))
+        find_steering(str(tmp_path / "not there"))
 
 
 def test_a_qemu_without_the_functions_is_named(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_qemu_without_the_functions_is_named(tmp_path: Path) -> None:
     other.write_text("#!/bin/sh\necho 'QEMU emulator version 7.2.0'\n")
     other.chmod(0o755)
     with pytest.raises(PluginMissingError, match="cannot read"):
-        find_plugin(str(other))
+        find_steering(str(other))
 
 
 def test_a_newer_interface_is_named(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_newer_interface_is_named(tmp_path: Path) -> None:
     other.write_text("#!/bin/sh\necho 'QEMU emulator version 10.0.3'\n")
     other.chmod(0o755)
     with pytest.raises(PluginMissingError, match=r"QEMU 10.0.3 takes no plugin of interface"):
-        find_plugin(str(other))
+        find_steering(str(other))
 
 
 def test_what_is_steered_is_the_scheduler(image: Image) -> None:
