@@ -1,0 +1,22 @@
+"""The guest for calls of single functions: loaded anew for each test, which may change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.boot import default_image
+from harness.toolchain.image import Image
+from tests.kernel.kernel import Kernel
+
+
+@pytest.fixture(scope="session")
+def kernel_image() -> Iterator[Image]:
+    with Image(default_image()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def kernel(kernel_image: Image) -> Kernel:
+    return Kernel(kernel_image)
