@@ -10,6 +10,9 @@ from harness.toolchain.image import Image
 
 TEXT = ".text"
 
+LineCounts = dict[str, list[list[int]]]
+"""By file, pairs of a line and how often it was executed."""
+
 
 @dataclass(frozen=True)
 class CodeMap:
@@ -38,6 +41,19 @@ class CodeMap:
             if place is not None:
                 found.setdefault(place[0], set()).add(place[1])
         return found
+
+    def counted(self, counts: Mapping[int, int]) -> LineCounts:
+        """How often lines were executed: as often as the instruction of theirs that was executed
+        most."""
+        found: dict[str, dict[int, int]] = {}
+        for address, count in counts.items():
+            place = self.line_at.get(address)
+            if place is not None:
+                lines = found.setdefault(place[0], {})
+                lines[place[1]] = max(lines.get(place[1], 0), count)
+        return {
+            file: [list(pair) for pair in sorted(lines.items())] for file, lines in found.items()
+        }
 
 
 def code_map(image: Image, root: Path) -> CodeMap:

@@ -1,15 +1,20 @@
-"""Boots an image under the translation log and says which of its lines ran. Kept by content."""
+"""Boots an image and says which of its lines ran. Kept by content.
+
+By QEMU's translation log, or counted for each CPU by a plugin.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.boot import Run, build_id_of
-from harness.coverage.codemap import CodeMap, code_map
+from harness.coverage.codemap import CodeMap, LineCounts, code_map
+from harness.coverage.counter import arguments, find_counter, read_counts
 from harness.coverage.pool import Crash, Pool
 from harness.coverage.scenario import Scenario
 from harness.coverage.store import Store, key_of
@@ -36,6 +41,8 @@ class BootLines:
     reason: str
     cpu_seconds: float
     lines: dict[str, list[int]]
+    counts: list[LineCounts] = field(default_factory=list)
+    """Of each CPU, where they were counted."""
 
     @property
     def passed(self) -> bool:
@@ -54,16 +61,38 @@ def boot_lines(image: Path, root: Path, scenario: Scenario) -> BootLines:
     code = map_of(image, root)
     config = scenario.config(image, timeout=TIMEOUT, quiet=QUIET, code=code.text)
     with Run(config, build_id=build_id_of(image)) as run:
-        verdict, result = run.verdict, run.result
-    lines = {file: sorted(found) for file, found in code.executed(result.executed).items()}
-    seconds = round(result.cpu_seconds, 3)
+        return _judged(code, scenario, run, run.result.executed)
+
+
+def boot_counts(image: Path, root: Path, scenario: Scenario) -> BootLines:
+    """The same with the exact counts of each CPU. Raises PluginMissingError and, where QEMU had to
+    be ended, so that nobody was told the counts, CoverageError."""
+    code = map_of(image, root)
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "counts"
+        plugin = arguments(find_counter(), code.text, out)
+        config = scenario.config(image, timeout=TIMEOUT, quiet=QUIET, extra_args=plugin)
+        with Run(config, build_id=build_id_of(image)) as run:
+            verdict = run.verdict
+            if not out.exists():
+                raise CoverageError(f"no counts: {verdict.outcome.value}: {verdict.reason}")
+            counts = read_counts(out)
+            found = _judged(code, scenario, run, {a for each in counts.values() for a in each})
+    by_cpu = [code.counted(counts.get(cpu, {})) for cpu in range(scenario.cpus)]
+    return replace(found, counts=by_cpu)
+
+
+def _judged(code: CodeMap, scenario: Scenario, run: Run, executed: Iterable[int]) -> BootLines:
+    lines = {file: sorted(found) for file, found in code.executed(executed).items()}
+    verdict, seconds = run.verdict, round(run.result.cpu_seconds, 3)
     return BootLines(scenario, verdict.outcome.value, verdict.reason, seconds, lines)
 
 
 def handle(job: dict[str, Any]) -> dict[str, Any]:
     """A worker's job: see `collect`."""
+    observe = boot_counts if job["exact"] else boot_lines
     scenario = scenario_from_json(job["scenario"])
-    return asdict(boot_lines(Path(job["image"]), Path(job["root"]), scenario))
+    return asdict(observe(Path(job["image"]), Path(job["root"]), scenario))
 
 
 def scenario_from_json(value: dict[str, Any]) -> Scenario:
@@ -83,18 +112,21 @@ def collect(
     *,
     workers: int = 1,
     folder: Path = STORE,
+    exact: bool = False,
 ) -> Iterator[BootLines]:
-    """The lines that each boot executed, in the order in which they end, known ones first.
+    """The lines that each boot executed, in the order in which they end, known ones first;
+    ``exact`` ones with the counts of each CPU.
 
     Raises CoverageError where a boot cannot be observed.
     """
     store = Store(folder)
-    keys = {scenario: _key(image, scenario) for scenario in scenarios}
+    keys = {scenario: _key(image, scenario, exact) for scenario in scenarios}
     jobs = []
     for scenario in scenarios:
         known = store.get(keys[scenario])
         if known is None:
-            jobs.append({"image": str(image), "root": str(root), "scenario": asdict(scenario)})
+            paths = {"image": str(image), "root": str(root)}
+            jobs.append({**paths, "scenario": asdict(scenario), "exact": exact})
         else:
             yield _boot_lines(known)
     with Pool(_HANDLER, min(workers, len(jobs))) as pool:
@@ -108,6 +140,6 @@ def collect(
             yield found
 
 
-def _key(image: Path, scenario: Scenario) -> str:
+def _key(image: Path, scenario: Scenario, exact: bool) -> str:
     modules = [path.read_bytes() for path in scenario.module()]
-    return key_of(build_id_of(image), scenario, *modules)
+    return key_of(build_id_of(image), scenario, exact, *modules)

@@ -1,6 +1,7 @@
 """lcov's trace format (``coverage.info``): what genhtml and most CI front ends read.
 
-The count of a line is the number of runs that executed it. Reference: geninfo(1), "FILES".
+The count of a line is the number of runs that executed it or, where each CPU is a test of its own,
+how often that CPU did. Reference: geninfo(1), "FILES".
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ from pathlib import PurePath
 from harness.coverage.record import FileCoverage
 
 
-def lcov(files: Iterable[FileCoverage], root: PurePath, test: str = "boots") -> str:
+def lcov(files: Iterable[FileCoverage], root: PurePath) -> str:
     """The whole file; ``root`` makes the names of sources absolute, as genhtml wants them."""
-    return "".join(f"{line}\n" for file in files for line in _record(file, root, test))
+    return "".join(f"{line}\n" for file in files for line in _records(file, root))
+
+
+def _records(file: FileCoverage, root: PurePath) -> Iterator[str]:
+    if not file.cpus:
+        yield from _record(file, root, "boots")
+    for number, part in enumerate(file.of_cpus):
+        yield from _record(part, root, f"cpu{number}")
 
 
 def _record(file: FileCoverage, root: PurePath, test: str) -> Iterator[str]:

@@ -61,15 +61,23 @@ def _function(file: FileCoverage, line: int) -> str:
 
 
 def annotated(file: FileCoverage, source: str) -> str:
-    """The source with, left of each line that has code, the number of runs that executed it."""
+    """The source with, left of each line that has code, the number of runs that executed it; where
+    executions were counted, those of all CPUs, then of each."""
     lines = source.rstrip("\n").split("\n")
     head = f"{file.file}: {file.covered} of {file.total} lines, {percentage([file]):.1f} %"
-    out = [head, ""]
+    columns = (file.runs, *file.cpus)
+    widths = [max(_WIDTH, len(str(max(column.values(), default=0)))) for column in columns]
+    titles = ["all", *(f"cpu{number}" for number in range(len(file.cpus)))] if file.cpus else []
+    out = [head, " ".join(f"{t:>{w}}" for t, w in zip(titles, widths, strict=False))]
     for number, text in enumerate(lines, start=1):
-        count = file.runs.get(number)
-        mark = "" if count is None else str(count) if count else NOT_EXECUTED
-        out.append(f"{mark:>{_WIDTH}} {number:4} {text}".rstrip())
+        marks = [_mark(column.get(number)) for column in columns]
+        left = " ".join(f"{mark:>{width}}" for mark, width in zip(marks, widths, strict=True))
+        out.append(f"{left} {number:4} {text}".rstrip())
     return "\n".join(out) + "\n"
+
+
+def _mark(count: int | None) -> str:
+    return "" if count is None else str(count) if count else NOT_EXECUTED
 
 
 def summary(groups: Sequence[tuple[str, Sequence[FileCoverage]]]) -> Table:

@@ -1,20 +1,28 @@
-"""Coverage of source lines: how many runs executed each of them."""
+"""Coverage of source lines: how many runs executed each of them, or how often each CPU did."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from harness.coverage.codemap import CodeMap
+from harness.coverage.codemap import CodeMap, LineCounts
 
 
 @dataclass(frozen=True)
 class FileCoverage:
-    """``runs`` has every line with code and the number of runs that executed it, maybe 0."""
+    """``runs`` has every line with code and the number of runs that executed it, maybe 0; where
+    executions were counted, their number, and ``cpus`` those of each CPU."""
 
     file: str
     runs: Mapping[int, int]
     functions: tuple[tuple[str, int], ...] = ()
+    cpus: tuple[Mapping[int, int], ...] = ()
+
+    @property
+    def of_cpus(self) -> list[FileCoverage]:
+        """What each CPU executed, by itself."""
+        return [replace(self, runs=lines, cpus=()) for lines in self.cpus]
 
     @property
     def covered(self) -> int:
@@ -41,6 +49,23 @@ def merged(code: CodeMap, runs: Iterable[Mapping[str, Iterable[int]]]) -> list[F
         FileCoverage(file, lines, code.functions.get(file, ()))
         for file, lines in sorted(counts.items())
     ]
+
+
+def counted(code: CodeMap, runs: Iterable[Sequence[LineCounts]]) -> list[FileCoverage]:
+    """The same by executions. A run is given by what each CPU executed."""
+    sums: list[Counter[tuple[str, int]]] = []
+    for run in runs:
+        sums += [Counter() for _ in run[len(sums) :]]
+        for total, cpu in zip(sums, run, strict=False):
+            for file, pairs in cpu.items():
+                for line, count in pairs:
+                    total[file, line] += count
+    found = []
+    for file, lines in sorted(code.lines.items()):
+        cpus = tuple({line: total[file, line] for line in sorted(lines)} for total in sums)
+        runs_of = {line: sum(cpu[line] for cpu in cpus) for line in sorted(lines)}
+        found.append(FileCoverage(file, runs_of, code.functions.get(file, ()), cpus))
+    return found
 
 
 def below(files: Iterable[FileCoverage], folder: str) -> Iterator[FileCoverage]:

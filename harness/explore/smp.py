@@ -14,6 +14,7 @@ import enum
 import functools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,16 +185,16 @@ class Smp:
         once = self._counter(cpu)
         for point in points:
             hook = once if point.update is None else self._torn_counter(cpu, once, point.update)
-            self._call_at(cpu, point.address, _CODE_HOOK(hook))
+            self._call_at(cpu, range(point.address, point.address + 1), hook)
         return cpu
 
-    def _call_at(self, cpu: Cpu, address: int, hook: Any) -> None:
+    def _call_at(self, cpu: Cpu, code: range, function: _Hook) -> None:
         # Unicorn's own wrapper around a hook costs more than all else in a run.
-        cpu.hooks.append(hook)
+        cpu.hooks.append(_CODE_HOOK(function))
         status = uclib.uc_hook_add(
             cpu.uc._uch, ctypes.byref(ctypes.c_size_t()), UC_HOOK_CODE,
-            ctypes.cast(hook, ctypes.c_void_p), None,
-            ctypes.c_uint64(address), ctypes.c_uint64(address),
+            ctypes.cast(cpu.hooks[-1], ctypes.c_void_p), None,
+            ctypes.c_uint64(code.start), ctypes.c_uint64(code.stop - 1),
         )  # fmt: skip
         if status != UC_ERR_OK:
             raise UcError(status)
@@ -231,6 +232,17 @@ class Smp:
                     cpu.torn = (at, self.read(at, update.size))
 
         return count_both
+
+    def count(self, code: range) -> list[Counter[int]]:
+        """From now on counts, for each CPU, how often it executes the instruction at each of these
+        addresses. Makes all that follows several times slower."""
+        counts = []
+        for cpu in self.cpus:
+            counts.append(Counter[int]())
+            self._call_at(cpu, code, _executed(cpu, counts[-1]))
+            # Code that was translated before does not know of it.
+            cpu.uc.ctl_flush_tb()
+        return counts
 
     def area(self, cpu: int) -> int:
         """Address of a CPU's own area, which its GS base points to."""
@@ -331,6 +343,15 @@ class Smp:
                 return place
             frame = self.word(frame)
         return "spin_lock"
+
+
+def _executed(cpu: Cpu, counts: Counter[int]) -> _Hook:
+    def executed(_uc: object, address: int, _size: int, _data: object) -> None:
+        # Who is to stop before an instruction comes here, too, and again when going on.
+        if not cpu.standing:
+            counts[address] += 1
+
+    return executed
 
 
 @functools.cache

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Record:
-    """One source of a trace file."""
+    """One source of a trace file, in one test."""
 
-    source: str
+    test: str
+    source: str = ""
     lines: dict[int, int] = field(default_factory=dict)
     functions: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
@@ -41,8 +42,10 @@ def parse(text: str) -> list[Record]:
 
 
 def _take(records: list[Record], key: str, value: str, number: int) -> None:
-    if key == "SF":
+    if key == "TN":
         records.append(Record(value))
+    elif key == "SF":
+        records[-1].source = value
     elif key in ("FN", "FNDA", "DA"):
         match = re.fullmatch(r"(\d+),(\w+)", value)
         if match is None:
