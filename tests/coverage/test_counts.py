@@ -148,3 +148,29 @@ def test_no_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     found = CliRunner().invoke(app, ["coverage", "W3", "--by", "plugin"])
     assert found.exit_code == 3
     assert "no C compiler (cc, gcc, clang): apt-get install gcc" in found.stderr
+
+
+def test_the_command_writes_columns_for_each_cpu(tmp_path: Path) -> None:
+    options = ["--policy", "o1", "--by", "plugin", "-o", str(tmp_path)]
+    found = CliRunner().invoke(app, ["coverage", "W10", *options])
+    assert found.exit_code == 0, found.stderr
+    titles = (tmp_path / f"{TICK}.txt").read_text().splitlines()[1]
+    assert titles.split() == ["all", "cpu0", "cpu1", "cpu2", "cpu3"]
+    assert {record.test for record in parse((tmp_path / "coverage.info").read_text())} == {
+        "cpu0", "cpu1", "cpu2", "cpu3",
+    }  # fmt: skip
+
+
+def test_the_command_shows_what_situations_execute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    few = (scenario("double-lock"), scenario("wake-at-home"))
+    monkeypatch.setattr("harness.explore.scenarios.SCENARIOS", few)
+    options = ["--by", "unicorn", "-o", str(tmp_path), "--at-least", "99"]
+    found = CliRunner().invoke(app, ["coverage", *options])
+    assert found.exit_code == 1, "so little does not cover the scheduler"
+    assert "situations: 2 of 2" in found.stderr
+    assert "guest/sched/wake.s" in found.stdout
+    assert "guest/veridian" not in found.stdout
+    listing = (tmp_path / "guest/sched/wake.s.txt").read_text()
+    assert listing.splitlines()[1].split() == ["all", "cpu0", "cpu1"]
