@@ -7,3 +7,5 @@
 .include "layout.inc"
 .include "sched.inc"
 .include "veridian.inc"
+.include "workload.inc"
+.include "interpreter.inc"

@@ -9,6 +9,7 @@ import pytest
 from harness.boot import default_image
 from harness.toolchain.image import Image
 from tests.kernel.kernel import Kernel
+from tests.kernel.sleepers import Sleepers
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,10 @@ def kernel_image() -> Iterator[Image]:
 @pytest.fixture
 def kernel(kernel_image: Image) -> Kernel:
     return Kernel(kernel_image)
+
+
+@pytest.fixture
+def sleepers(kernel_image: Image) -> Sleepers:
+    made = Sleepers(kernel_image)
+    made.prepare()
+    return made

@@ -33,6 +33,7 @@ NOP = b"\x66\x90"
 TRASH = 0xBAD0_BAD0_BAD0_0000
 CALLER_SAVED = ("rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 INTERRUPTS_ON = 0x200
+ARITHMETIC_FLAGS = 0x8D5
 
 Action = Callable[..., int | None]
 
@@ -228,7 +229,7 @@ class Kernel(Guest):
         self, name: str, action: Action | None = None, clobbers: tuple[str, ...] = CALLER_SAVED
     ) -> None:
         """Has ``action(arguments...)`` called instead of a function. Its result is rax; what the
-        function may change is spoilt."""
+        function may change is spoilt, flags included."""
         known = name in self._stand_ins
         self._stand_ins[name] = action, clobbers
         if not known:
@@ -243,6 +244,8 @@ class Kernel(Guest):
         result = None if action is None else action(*found)
         for register in clobbers:
             self._uc.reg_write(REGISTERS[register], TRASH)
+        flags = self._uc.reg_read(x86.UC_X86_REG_EFLAGS)
+        self._uc.reg_write(x86.UC_X86_REG_EFLAGS, flags ^ ARITHMETIC_FLAGS)
         if result is not None or clobbers == CALLER_SAVED:
             self._uc.reg_write(REGISTERS["rax"], (TRASH if result is None else result) & U64)
 

@@ -369,3 +369,18 @@ def test_the_tightest_reading_counts(kernel: Kernel) -> None:
     kernel.call("calibrate_read", rbx=kernel.addresses["clock_read_pit"])
     assert number == [8]
     assert (kernel.register("rcx"), kernel.register("rsi")) == (4, 1300)
+
+
+@pytest.mark.parametrize(("second", "agree"), [(2031, True), (2033, False), (1970, True),
+                                               (1968, False)])  # fmt: skip
+def test_measurements_agree_within_a_64th(kernel: Kernel, second: int, agree: bool) -> None:
+    """Of the later one: 2000 ticks for 1000 counts, then more or less for as many."""
+    ticks = iter([0, 2000, 0, second, 0, second])
+    counts = iter([5000, 4000] * 3)
+    kernel.stand_in(
+        "calibrate_read", lambda *_: kernel.result(rsi=next(ticks), rcx=next(counts)), clobbers=()
+    )
+    kernel.stand_in("relax_spin", None, clobbers=("rcx",))
+    kernel.stand_in("clock_read_pit", lambda *_: kernel.result(rcx=0), clobbers=())
+    assert kernel.call("calibrate", kernel.addresses["clock_read_pit"], 1000, 0xFFFF) == second
+    assert kernel.order.count("calibrate_read") == (4 if agree else 6)

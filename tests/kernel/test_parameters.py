@@ -143,6 +143,10 @@ def test_a_parameter_may_have_127_characters(kernel: Kernel) -> None:
     with pytest.raises(RefusedError) as refused:
         parse(kernel, long)
     assert str(refused.value) == "REFUSED boot parameter 'seed...' is too long\n"
+    kernel.printed = ""
+    with pytest.raises(RefusedError) as refused:
+        parse(kernel, "x" * 200)
+    assert str(refused.value) == f"REFUSED boot parameter '{'x' * 127}...' is too long\n"
 
 
 def test_a_refusal_ends_the_run_with_its_own_status(kernel: Kernel) -> None:
