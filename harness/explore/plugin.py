@@ -20,6 +20,9 @@ NEEDED = (
 )
 """What the plugin finds in QEMU's executable."""
 
+STEERED = (*ROOMS, "guest/veridian/")
+"""Sources that are steered: the schedulers, of which one runs, and what they lock and switch by."""
+
 _GAP = 64
 """Bytes of padding and small functions between two ranges that become one."""
 _STEPS = re.compile(r"explore: (\d+) steps")
@@ -50,7 +53,7 @@ def scheduler_ranges(path: Path, _modified: int) -> tuple[tuple[int, int], ...]:
     with Image(path) as image:
         spin = image.symbol("relax_spin")
         found: list[tuple[int, int]] = []
-        for address, size in sorted([*functions(image, ROOMS), (spin.address, spin.size)]):
+        for address, size in sorted([*functions(image, STEERED), (spin.address, spin.size)]):
             if found and address - found[-1][1] < _GAP:
                 found[-1] = (found[-1][0], address + size)
             else:

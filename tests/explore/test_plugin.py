@@ -73,7 +73,10 @@ def test_what_is_steered_is_the_scheduler(image: Image) -> None:
     def steered(name: str) -> bool:
         return any(low <= image.address(name) < high for low, high in ranges)
 
-    for name in ("schedule", "try_to_wake_up", "double_rq_lock", "spin_lock", "switch_to"):
+    for name in (
+        "schedule", "try_to_wake_up", "double_rq_lock", "spin_lock", "switch_to",
+        "veridian_schedule", "queue_enqueue",
+    ):  # fmt: skip
         assert steered(name), name
     for name in ("console_put", "idle_turn", "trace_emit", "relax"):
         assert not steered(name), name
