@@ -29,7 +29,7 @@ APIC_IDS = (0, 5, 2, 201)
 LAPIC = 0xFEE0_0000
 POLICY = 0x6000_0000
 BIOS, BIOS_END = 0xE0000, 0x100000
-NOP = b"\x66\x90"
+NOPS = {2: b"\x66\x90", 3: b"\x0f\x1f\x00", 4: b"\x0f\x1f\x40\x00"}
 TRASH = 0xBAD0_BAD0_BAD0_0000
 CALLER_SAVED = ("rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 INTERRUPTS_ON = 0x200
@@ -182,14 +182,26 @@ class Kernel(Guest):
         for function in functions:
             for at, found in self._instructions(function):
                 if found == mnemonic:
-                    self.patch(at, NOP)
+                    self.patch(at, NOPS[2])
                     self._uc.hook_add(UC_HOOK_CODE, executed, begin=at, end=at)
+
+    def fake_register_read(
+        self, function: str, instruction: str, register: str, value: int
+    ) -> None:
+        """Has a register hold that value after an instruction of three or four bytes, which reads
+        what this machine does not have."""
+        at = self.find(function, instruction)
+        size = (
+            next(following for following, _ in self._instructions(function) if following > at) - at
+        )
+        self.patch(at, NOPS[size])
+        self.watch_at(at, lambda *_: self._uc.reg_write(REGISTERS[register], value))
 
     def fake_control_registers(self, function: str) -> None:
         """Has a function not touch the page tables of this machine, which has none."""
         for at, found in self._instructions(function):
             if "cr3" in found:
-                self.patch(at, b"\x0f\x1f\x00")
+                self.patch(at, NOPS[3])
 
     def make_writable(self, page: int) -> None:
         self._uc.mem_protect(page, PAGE, PROTECTION["r"] | PROTECTION["w"])

@@ -366,7 +366,7 @@ def test_the_tightest_reading_counts(kernel: Kernel) -> None:
 
     kernel.stand_in("clock_read_pit", read, clobbers=())
     kernel.fake("rdtsc", lambda: ticks[0], "calibrate_read")
-    kernel.call("calibrate_read", rbx=kernel.addresses["clock_read_pit"])
+    kernel.call("calibrate_read", rbx=kernel.addresses["clock_read_pit"], r11=99)
     assert number == [8]
     assert (kernel.register("rcx"), kernel.register("rsi")) == (4, 1300)
 

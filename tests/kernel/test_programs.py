@@ -100,10 +100,13 @@ def test_a_fork_names_its_template(sleepers: Sleepers, thread: int) -> None:
     sleepers.stand_policy("fork")
     sleepers.set_word("workload_tasks", 0x3100_0000)
     sleepers.set_word("workload_live", 4)
-    live = []
-    sleepers.stand_in(
-        "policy_fork", lambda *_: (live.append(sleepers.number("workload_live")), 5)[1]
-    )
+    live: list[int] = []
+
+    def fork(*_: int) -> int:
+        live.append(sleepers.number("workload_live"))
+        return 5
+
+    sleepers.stand_in("policy_fork", fork)
     operate(sleepers, "fork", c=3, a=thread)
     record = 0x3100_0000 + 3 * TASK.size
     expected = (record, sleepers.addresses["interpreter_run"], record, thread)

@@ -4,6 +4,7 @@ over."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import pytest
 
@@ -25,7 +26,7 @@ def mask(*cpus: int) -> bytes:
     return sum(1 << cpu for cpu in cpus).to_bytes(32, "little")
 
 
-def load(sleepers: Sleepers, tasks: list[bytes], masks: list[bytes] = [], **header: int) -> int:  # noqa: B006
+def load(sleepers: Sleepers, tasks: list[bytes], masks: Sequence[bytes] = (), **header: int) -> int:
     """A workload's header and tables in place."""
     values = {f.name: 0 for f in HEADER.fields} | {"task_count": len(tasks), "cpus": 1,
               "mask_count": len(masks)} | header  # fmt: skip
