@@ -4,30 +4,13 @@
  *   -plugin counter.so,range=LO-HI,out=FILE
  *
  * At QEMU's end FILE has a line "ADDRESS CPU COUNT" for every count that is not 0. The guest runs
- * as without it. With its own prototypes (interface version 1) it needs no header of QEMU.
+ * as without it.
  */
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
-typedef uint64_t plugin_id;
-struct tb; struct insn; struct info {
-    const char *target;
-    struct { int least, current; } version;
-    bool system;
-    struct { int cpus, most; } smp;
-};
-EXPORT int qemu_plugin_version = 1;
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct tb *));
-void qemu_plugin_register_vcpu_insn_exec_cb(struct insn *, void (*)(unsigned, void *), int, void *);
-void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void *);
-size_t qemu_plugin_tb_n_insns(const struct tb *);
-struct insn *qemu_plugin_tb_get_insn(const struct tb *, size_t);
-uint64_t qemu_plugin_insn_vaddr(const struct insn *);
+#include "plugin.h"
 
 static uint64_t low, high, *counts;     /* a row of addresses for each CPU, so none shares one */
 static unsigned cpus;

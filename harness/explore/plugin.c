@@ -5,37 +5,21 @@
  *   -plugin plugin.so,mode=pct|yield|plain,depth=D,length=K,seed=S,range=LO-HI,range=LO-HI...
  *
  * It needs one host thread for all CPUs, one instruction per translation block, and two functions
- * of QEMU that are exported without being plugin interface: cpu_exit, cpu_loop_exit_restore. With
- * its own prototypes (interface version 1) it needs no header of QEMU. Steps go to stderr at the end.
+ * of QEMU that are exported without being plugin interface: cpu_exit, cpu_loop_exit_restore. Steps
+ * go to stderr at the end.
  */
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "plugin.h"
+
 #define MOST_CPUS 256
 #define MOST_RANGES 32
 #define MOST_DEPTH 64
 #define PATIENCE 8      /* turns of all CPUs until one that does not come counts as blocked */
 #define FAIR_ONE_IN 50  /* after `length` steps: a random walk, so that nothing starves */
 
-typedef uint64_t plugin_id;
-struct tb; struct insn; struct info {
-    const char *target;
-    struct { int least, current; } version;
-    bool system;
-    struct { int cpus, most; } smp;
-};
-EXPORT int qemu_plugin_version = 1;
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct tb *));
-void qemu_plugin_register_vcpu_tb_exec_cb(struct tb *, void (*)(unsigned, void *), int, void *);
-void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void *);
-uint64_t qemu_plugin_tb_vaddr(const struct tb *);
-struct insn *qemu_plugin_tb_get_insn(const struct tb *, size_t);
-const void *qemu_plugin_insn_data(const struct insn *);
-size_t qemu_plugin_insn_size(const struct insn *);
 extern __thread void *current_cpu;
 void cpu_exit(void *);
 void cpu_loop_exit_restore(void *, uintptr_t) __attribute__((noreturn));

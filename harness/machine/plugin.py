@@ -17,6 +17,8 @@ from elftools.elf.elffile import ELFFile
 from harness.machine.probe import QemuMissingError, find_qemu
 from harness.toolchain.build import ROOT
 
+HEADER = Path(__file__).with_name("plugin.h")
+"""What every plugin includes."""
 FOLDER = ROOT / "build" / "plugins"
 COMPILERS = ("cc", "gcc", "clang")
 FIRST_OTHER_INTERFACE = 9
@@ -58,7 +60,8 @@ def _symbols(executable: Path) -> frozenset[str]:
 
 
 def _build(source: Path) -> Path:
-    digest = hashlib.sha1(source.read_bytes(), usedforsecurity=False).hexdigest()
+    text = HEADER.read_bytes() + source.read_bytes()
+    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
     output = FOLDER / f"{source.stem}-{digest[:12]}.so"
     if output.exists():
         return output
@@ -70,7 +73,8 @@ def _build(source: Path) -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     # Whole or not at all: several processes may build it at once.
     temporary = output.with_suffix(f".{os.getpid()}")
-    command = [compiler, "-O2", "-shared", "-fPIC", "-o", str(temporary), str(source)]
+    flags = ["-O2", "-Wall", "-shared", "-fPIC", f"-I{HEADER.parent}"]
+    command = [compiler, *flags, "-o", str(temporary), str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         first = result.stderr.strip().partition("\n")[0]
