@@ -28,3 +28,15 @@ def sleepers(kernel_image: Image) -> Sleepers:
     made = Sleepers(kernel_image)
     made.prepare()
     return made
+
+
+@pytest.fixture(scope="session")
+def checked_image() -> Iterator[Image]:
+    with Image(default_image(checked=True)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def checked(checked_image: Image) -> Kernel:
+    """The guest that verifies itself."""
+    return Kernel(checked_image)
