@@ -15,10 +15,14 @@ _REFUSAL = re.compile(r"\s*(?:PRINT\s+\"REFUSED|call\s+refuse\b)")
 
 FUNCTIONS: Mapping[str, str] = {
     "domain_panic": "a panic: the guest has built a domain wrongly",
+    "domain_check": "a panic: the guest has built a domain wrongly",
     "domain_append": "a panic: the guest has built a domain wrongly",
     "domain_fault": "a check of what the guest has built: its message is for a panic",
     "find_next_bit": "a map without a bit: the delimiter is always there; tests/functions has it",
     "wake_up_new_task": "only if the parent is moved in the one instruction before",
+    "lock_with_ours": "only if the task is moved while the two locks are waited for",
+    "sched_exit": "only if the parent's slot is freed meanwhile",
+    "do_fork": "only if the task table is full, which tests/boot has",
     "balance_search": "only if loads change between two reads, so that the busiest is the asker",
     "hotplug_move": "only if another CPU is unplugged between two locks",
     "hotplug_evade": "only if a CPU is unplugged while a task of it is woken",

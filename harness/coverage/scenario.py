@@ -120,7 +120,7 @@ _NO_LEVELS = "qemu64,vendor=GenuineIntel,cpuid-0xb=off"
 _O1 = (
     Scenario("W4", 4, topology="2x2"),
     Scenario("W3", 8, hz=500, topology="2x2x2"),
-    Scenario("W3", 4, topology="2x1x2"),
+    Scenario("W8", 4, topology="2x1x2"),
     Scenario("W4", 4, topology="1x2x2", cpu_model=_NO_LEVELS),
     Scenario("W4", 4, topology="nodes=2,sockets=1,cores=2", machine="q35"),
     Scenario(str(OWN / "uneven.yaml"), 4, params=_FIXED),
