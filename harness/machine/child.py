@@ -90,6 +90,13 @@ class Child:
         self._serial_read += len(data)
         return data
 
+    def read_stderr(self) -> bytes:
+        """What QEMU has said since the last call; nothing where that is nothing, or all."""
+        try:
+            return os.read(self.stderr, _READ_BYTES)
+        except BlockingIOError:
+            return b""
+
     def qmp(self) -> Qmp:
         """The QMP connection, made at the first call. Raises QmpError."""
         # Costs 80 ms to import, which a run that never asks need not pay.

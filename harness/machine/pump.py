@@ -26,7 +26,6 @@ from harness.machine.result import Ending, MachineResult
 from harness.machine.stream import ByteStream
 from harness.machine.wakeup import Wakeup
 
-_READ_BYTES = 1 << 18
 # Between looks at the serial port: while the guest speaks, and at most, where it is silent. That is
 # also how soon input is offered again to a guest that does not read, and whose pipe is full.
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.001, 0.01
@@ -139,7 +138,7 @@ class Pump:
         return bool(data)
 
     def _read_stderr(self, child: Child) -> bool:
-        data = _read(child.stderr)
+        data = child.read_stderr()
         self._record.stderr(data)
         return bool(data)
 
@@ -186,10 +185,3 @@ class Pump:
         self._record.given_up = ending
         self._record.error = error or self._record.error
         child.kill()
-
-
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, _READ_BYTES)
-    except BlockingIOError:
-        return b""
