@@ -138,6 +138,13 @@ class Kernel(Guest):
         self._stopped = True
         self._uc.emu_stop()
 
+    def stop_when_halted(self, function: str, times: int = 3) -> None:
+        """Ends the call when it has halted that often: whatever wakes it, it halts again."""
+        halt = self.find(function, "hlt")
+        self.patch(halt, b"\x90")
+        left = iter(range(times - 1))
+        self.watch_at(halt, lambda *_: self.stop() if next(left, None) is None else None)
+
     def run_to(self, start: int, end: int) -> list[int]:
         """What the code from one address to another leaves on the stack, lowest first."""
         self._uc.context_restore(self._start)

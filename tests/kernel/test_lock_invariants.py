@@ -163,6 +163,7 @@ def test_no_lock_is_waited_for_for_ever(held: Kernel, clock: int, patience_ms: i
     passes(held, "waiting", lock, began)
     now[0] += 1
     broken(held, "K7", "waiting", lock, began)
+    assert (held.register("rax"), held.register("rbx")) == (3, lock), "which lock, and whose"
     held.set_word("clock_khz", 0)
     passes(held, "waiting", lock, began)
 

@@ -174,7 +174,7 @@ def reports(kernel: Kernel) -> None:
     kernel.stand_ins(*PARTS)
     kernel.stand_in("panic_park", kernel.stop)
     kernel.write(kernel.addresses["panic_owner"], FREE.to_bytes(4, "little"))
-    kernel.watch_at(kernel.find("panic_report", "hlt"), kernel.stop)
+    kernel.stop_when_halted("panic_report")
 
 
 def test_a_report_has_its_order(kernel: Kernel) -> None:
@@ -224,6 +224,6 @@ def test_a_panic_of_the_guests_own_has_the_registers_of_its_caller(kernel: Kerne
 
 def test_a_cpu_that_parks_says_so(kernel: Kernel) -> None:
     kernel.become(3)
-    kernel.watch_at(kernel.find("panic_park", "hlt"), kernel.stop)
+    kernel.stop_when_halted("panic_park")
     kernel.run("panic_park")
     assert kernel.get_percpu("parked", 3) == 1

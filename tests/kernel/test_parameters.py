@@ -151,7 +151,7 @@ def test_a_parameter_may_have_127_characters(kernel: Kernel) -> None:
 
 def test_a_refusal_ends_the_run_with_its_own_status(kernel: Kernel) -> None:
     kernel.genuine("refuse")
-    kernel.watch_at(kernel.find("refuse", "hlt"), kernel.stop)
+    kernel.stop_when_halted("refuse")
     kernel.run("refuse")
     assert kernel.ports == [(0xF4, 0x13)]
 

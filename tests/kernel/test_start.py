@@ -1,4 +1,4 @@
-"""From the boot CPU alone to all of them, and to the end: memory, other CPUs, the last line."""
+"""From the boot CPU alone to all of them, and to the end of the run."""
 
 from __future__ import annotations
 
@@ -8,105 +8,10 @@ from tests.functions.guest import PanicError
 from tests.functions.machine import Layout
 from tests.kernel.kernel import APIC_IDS, CPUS, Kernel, RefusedError
 
-PAGE, LARGE = 4096, 1 << 21
-NX, PRESENT, WRITE, LARGE_FLAG = 1 << 63, 1, 2, 0x80
+PAGE = 4096
 INIT, STARTUP, CALL = 0x4500, 0x4608, 0xFA
 PASS, FAIL = 0x10, 0x11
 U64_MAX = 2**64 - 1
-
-
-@pytest.mark.parametrize(
-    ("next_free", "size", "alignment", "result"),
-    [(0x100001, 24, 64, 0x100040), (0x100040, 1, 64, 0x100040), (0x100041, 8, 4096, 0x101000),
-     (0x100000, 0x1000, 8, 0x100000), (0x100040, 0xFC1, 64, None), (0x100040, 0xFC0, 64, 0x100040),
-     (0x100FFF, 1, 4096, None)],
-)  # fmt: skip
-def test_memory_is_handed_out_upwards_to_its_end(
-    kernel: Kernel, next_free: int, size: int, alignment: int, result: int | None
-) -> None:
-    kernel.set_word("memory_next", next_free)
-    kernel.set_word("memory_top", 0x102001 if result == 0x101000 else 0x101000)
-    if result is None:
-        with pytest.raises(PanicError, match="out of memory"):
-            kernel.call("memory_alloc", size, alignment)
-        assert kernel.word("memory_next") == next_free
-        return
-    assert kernel.call("memory_alloc", size, alignment) == result
-    assert kernel.word("memory_next") == result + size
-
-
-@pytest.fixture
-def mapped(kernel: Kernel) -> Kernel:
-    """With 4 GiB of large pages, as boot/entry.s leaves them, and memory for tables."""
-    directories = kernel.addresses["boot_page_directories"]
-    data = b"".join((n * LARGE | 0x83).to_bytes(8, "little") for n in range(2048))
-    kernel.write(directories, data)
-    kernel.set_word("memory_next", kernel.allocate(64 * PAGE + PAGE))
-    kernel.set_word("memory_top", kernel.word("memory_next") + 65 * PAGE)
-    return kernel
-
-
-def entry(kernel: Kernel, address: int) -> int:
-    """What the tables say of an address."""
-    directory = kernel.addresses["boot_page_directories"] + address // LARGE * 8
-    (large,) = kernel.words(directory, 1)
-    if large & LARGE_FLAG:
-        return large
-    assert large & 0xFFF == PRESENT | WRITE
-    (small,) = kernel.words((large & -PAGE) + address % LARGE // PAGE * 8, 1)
-    return small
-
-
-def test_a_large_page_is_split_where_a_part_of_it_differs(mapped: Kernel) -> None:
-    start, end = 3 * LARGE + 5 * PAGE, 4 * LARGE + 2 * PAGE
-    mapped.call("memory_protect", start, end, NX | PRESENT)
-    for page in range(3 * LARGE, 5 * LARGE, PAGE):
-        expected = NX | PRESENT if start <= page < end else PRESENT | WRITE
-        assert entry(mapped, page) == page | expected, hex(page)
-    for page in (2 * LARGE, 5 * LARGE):
-        assert entry(mapped, page) == page | 0x83
-    used = mapped.word("memory_next")
-    mapped.call("memory_protect", start, start + PAGE, 0)
-    assert mapped.word("memory_next") == used, "it is split already"
-    assert entry(mapped, start) == start
-
-
-def test_the_image_is_protected(mapped: Kernel) -> None:
-    mapped.fake_control_registers("memory_protect_image")
-    mapped.call("memory_protect_image")
-    at = mapped.addresses
-    image_end = -(-at["__image_end"] // LARGE) * LARGE
-    text, text_end = at["__text_start"], at["__text_end"]
-    guards = {at["boot_block"] + offset for offset in guard_pages(mapped)}
-    for page in range(0, image_end, PAGE):
-        if page == 0 or page in guards:
-            expected = 0
-        elif page == 0x8000 or text <= page < text_end:
-            expected = PRESENT
-        elif page < at["__image_start"] or page >= at["__rodata_end"]:
-            expected = NX | PRESENT | WRITE
-        else:
-            expected = NX | PRESENT
-        assert entry(mapped, page) == page | expected, hex(page)
-    apic = 0xFEE00000
-    for large in range(image_end, 1 << 32, LARGE):
-        uncached = 0x18 if large == apic else 0
-        assert entry(mapped, large) == large | 0x83 | NX | uncached, hex(large)
-
-
-def guard_pages(kernel: Kernel) -> list[int]:
-    fields = Layout.of(kernel.image, "cpu_block").fields
-    return [at for name, (at, _) in fields.items() if name.startswith("guard_")]
-
-
-def test_below_each_stack_of_a_cpu_nothing_is_mapped(mapped: Kernel) -> None:
-    block = 8 * LARGE + 16 * PAGE
-    mapped.call("memory_guard_block", block)
-    offsets = guard_pages(mapped)
-    assert len(offsets) == 4
-    for page in range(8 * LARGE, 9 * LARGE, PAGE):
-        expected = 0 if page - block in offsets else PRESENT | WRITE
-        assert entry(mapped, page) == page | expected
 
 
 def test_the_code_for_other_cpus_is_where_they_start(kernel: Kernel) -> None:
@@ -236,7 +141,7 @@ def test_a_cpu_that_parks_closes_and_drains_first(kernel: Kernel) -> None:
     parked = []
     kernel.stand_in("trace_drain", lambda *_: parked.append(kernel.get_percpu("parked", 2)))
     kernel.stand_ins("run_close_cpu")
-    kernel.watch_at(kernel.find("run_park", "hlt"), kernel.stop)
+    kernel.stop_when_halted("run_park")
     kernel.run("run_park")
     assert kernel.order == ["run_close_cpu", "trace_drain"]
     assert not any(made.interrupts for made in kernel.calls)
@@ -269,7 +174,7 @@ def test_the_last_line_and_the_status(kernel: Kernel, failures: int) -> None:
     kernel.stand_in("run_sum_dropped", lambda *_: 9)
     kernel.set_word("run_failures", failures)
     kernel.set_word("trace_sequence", 100)
-    kernel.watch_at(kernel.find("run_end", "hlt"), kernel.stop)
+    kernel.stop_when_halted("run_end")
     kernel.run("run_end")
     assert kernel.order == [
         "run_stop_others", "task_close_all", "run_close_cpu", "run_sum_dropped", "trace_drain",
@@ -310,3 +215,99 @@ def test_the_first_lines(kernel: Kernel, level: int) -> None:
     assert [event.name for event in rest] == names_after
     assert rest[-1].arguments == (11, 12, 13)
     assert rest[-2].arguments[1] == CPUS
+
+
+def mains(kernel: Kernel) -> list[str]:
+    """Stand-ins for all that `kernel_main` calls; their names, in its order, up to the choice of
+    what the run does."""
+    names = ["main_setup_boot_cpu", "main_setup_machine", "smp_start_all", "sched_constants_init",
+             "main_hello", "smp_enter_all", "selftest_run", "main_flood"]  # fmt: skip
+    kernel.stand_ins(*names, "monitor_start", "idle_turn", "main_wait_ticks")
+    for name in ("workload_start", "idle_forever", "run_end"):
+        kernel.stand_in(name, kernel.stop if name != "workload_start" else None)
+    kernel.stand_in("selftest_run", lambda *_: 3)
+    kernel.stand_policy("ready")
+    names.insert(names.index("selftest_run"), "policy_ready")
+    kernel.interrupts(False)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("header", "monitor", "then"),
+    [
+        (1, 1, ["workload_start", "idle_forever"]),
+        (0, 1, ["monitor_start", *["idle_turn"] * 3, "run_end"]),
+        (0, 0, ["main_wait_ticks", "run_end"]),
+    ],
+)
+def test_the_way_through_a_run(kernel: Kernel, header: int, monitor: int, then: list[str]) -> None:
+    """Interrupts come in once the first line is logged."""
+    names = mains(kernel)
+    kernel.set_word("workload_header", header)
+    kernel.set_word("param_monitor", monitor)
+    turns = iter([0, 0, 1])
+    kernel.stand_in("idle_turn", lambda *_: kernel.set_word("monitor_done", next(turns)))
+    kernel.run("kernel_main")
+    assert kernel.order == names + then
+    on = {made.name for made in kernel.calls if made.interrupts}
+    assert on == {*names[names.index("smp_enter_all") :], *then}
+    assert kernel.number("run_failures") == 3, "what fails in the self-tests fails the run"
+
+
+def test_the_boot_cpu_is_set_up(kernel: Kernel) -> None:
+    kernel.stand_ins("console_init", "percpu_init", "idt_init", "idt_load")
+    kernel.stand_in("lapic_id", lambda *_: 7, clobbers=())
+    kernel.set_word("cpu_count", 0)
+    kernel.set_word("cpu_table", 0)
+    kernel.call("main_setup_boot_cpu")
+    assert kernel.order == ["console_init", "lapic_id", "percpu_init", "idt_init", "idt_load"]
+    assert kernel.called("percpu_init")[0][:3] == (kernel.addresses["boot_block"], 0, 7)
+    assert kernel.word("cpu_table") == kernel.area(0)
+    assert kernel.word("cpu_count") == 1
+
+
+def test_the_machine_is_set_up(kernel: Kernel) -> None:
+    names = ["boot_info_read", "params_parse", "workload_load", "smp_copy_trampoline",
+             "memory_protect_image", "clock_init", "lapic_init", "acpi_find_cpus",
+             "timer_calibrate", "trace_init", "policy_choose", "task_table_init",
+             "task_init_idle"]  # fmt: skip
+    kernel.stand_ins(*names)
+    kernel.stand_policy("init_cpu")
+    kernel.call("main_setup_machine")
+    assert kernel.order == [*names, "policy_init_cpu"]
+    assert kernel.ports == [(0x21, 0xFF), (0xA1, 0xFF)], "no interrupt of the legacy controllers"
+    stack = Layout.of(kernel.image, "cpu_block").fields["idle_stack"][0]
+    assert kernel.called("task_init_idle")[0][0] == kernel.area(0) + stack
+    assert kernel.get_percpu("online") == 1
+
+
+@pytest.mark.parametrize("identifier", [201, 202])
+def test_a_cpu_comes_up_as_what_it_was_started_as(kernel: Kernel, identifier: int) -> None:
+    kernel.become(3)
+    kernel.set_word("smp_starting_block", block := kernel.area(3))
+    for symbol, value in {"smp_starting_cpu": 3, "smp_starting_apic": 201}.items():
+        kernel.write(kernel.addresses[symbol], value.to_bytes(4, "little"))
+    fields = Layout.of(kernel.image, "cpu_block").fields
+    kernel.stand_ins("percpu_init", "idt_load", "lapic_init", "trace_init", "task_init_idle")
+    kernel.stand_in("lapic_id", lambda *_: identifier, clobbers=())
+    kernel.stand_policy("init_cpu")
+    online: list[int] = []
+    kernel.stand_in("policy_init_cpu", lambda *_: online.append(kernel.get_percpu("online", 3)))
+    kernel.stand_in("idle_forever", kernel.stop)
+    pointers: list[int] = []
+    stack_at, stack_size = fields["idle_stack"]
+    kernel.map_pages(block + PAGE, 8)
+    kernel.watch_at(kernel.find("smp_ap_entry", "xor ebp"), lambda: pointers.append(kernel.pointer))
+    if identifier != 201:
+        with pytest.raises(PanicError, match="under another APIC identifier"):
+            kernel.call("smp_ap_entry")
+        return
+    kernel.run("smp_ap_entry")
+    assert pointers == [block + stack_at + stack_size]
+    assert kernel.order == [
+        "percpu_init", "idt_load", "lapic_init", "lapic_id", "trace_init", "task_init_idle",
+        "policy_init_cpu", "idle_forever",
+    ]  # fmt: skip
+    assert kernel.called("percpu_init")[0][:3] == (block, 3, 201)
+    assert kernel.called("task_init_idle")[0][0] == block + stack_at
+    assert online == [0] and kernel.get_percpu("online", 3) == 1
