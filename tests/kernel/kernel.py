@@ -11,7 +11,7 @@ from unicorn import UC_HOOK_CODE, UC_HOOK_INSN, UC_HOOK_MEM_WRITE
 from unicorn import x86_const as x86
 
 from harness.toolchain.image import Image
-from tests.functions.guest import HALT, PERCPU, RET, Guest
+from tests.functions.guest import PERCPU, Guest
 from tests.functions.machine import (
     ARGUMENTS,
     PAGE,
@@ -28,6 +28,7 @@ APIC_IDS = (0, 5, 2, 201)
 """Of the CPUs here: not their numbers, and up to eight bits."""
 LAPIC = 0xFEE0_0000
 POLICY = 0x6000_0000
+HALT, RET = b"\xf4", b"\xc3"
 BIOS, BIOS_END = 0xE0000, 0x100000
 NOPS = {2: b"\x66\x90", 3: b"\x0f\x1f\x00", 4: b"\x0f\x1f\x40\x00"}
 TRASH = 0xBAD0_BAD0_BAD0_0000

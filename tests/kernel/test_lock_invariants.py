@@ -139,7 +139,10 @@ def test_nothing_is_locked_where_a_cpu_halts(held: Kernel) -> None:
 def test_a_task_goes_on_unlocked_and_with_interrupts(held: Kernel) -> None:
     hold(held)
     held.interrupts(True)
+    seen: list[bool] = []
+    held.watch("invariant_unlocked", lambda *_: seen.append(held.interrupts_on))
     passes(held, "between_steps")
+    assert seen == [False], "the task must not move to another CPU while it looks"
     assert held.interrupts_on
     hold(held, 5)
     broken(held, "K3", "between_steps")
