@@ -13,12 +13,11 @@ from harness.model.constants import Constants
 from harness.model.fixes import NO_FIXES, Fixes
 from harness.toolchain.image import Image
 from harness.trace.vocabulary import VOCABULARY
-from tests.functions.machine import PAGE, PROTECTION, CallError, Layout, Machine
+from tests.functions.machine import PAGE, PROTECTION, RET, CallError, Layout, Machine
 
 PERCPU = 0x4000_0000
 SCRATCH, SCRATCH_BYTES = 0x4100_0000, 4 * PAGE
 HALT = b"\xf4"
-RET = b"\xc3"
 INVARIANTS = frozenset(
     f"invariant_{name}"
     for name in ("task_locked", "both_locked", "before_lock", "locked", "before_unlock", "waiting")
@@ -47,6 +46,7 @@ class Guest(Machine):
         self.array = Layout.of(image, "prio_array")
         self.runqueue = Layout.of(image, "runqueue")
         self._constants = Layout.of(image, "sched_constants")
+        self._percpu = Layout.of(image, "percpu")
         self.events: list[Logged] = []
         """What was logged, until a test clears it."""
         self._uc.mem_map(PERCPU, PAGE, PROTECTION["r"] | PROTECTION["w"])
@@ -58,6 +58,9 @@ class Guest(Machine):
         self.patch(self._panic, HALT)
         self._catch_events(self.addresses["trace_emit"])
         self.patch(self.addresses["ipi_send"], RET)
+        for name in ("spin_lock", "spin_trylock"):
+            at = self.addresses[name]
+            self._uc.hook_add(UC_HOOK_CODE, self._take_lock, begin=at, end=at)
         for name in sorted(INVARIANTS & self.addresses.keys()):
             self.patch(self.addresses[name], RET)
         self.set_word("param_loglevel", 0)
@@ -68,6 +71,11 @@ class Guest(Machine):
         self.patch(emit, RET)
         self._uc.hook_add(UC_HOOK_CODE, self._emit, begin=emit, end=emit)
 
+    def _take_lock(self, *_: object) -> None:
+        """Interrupt handlers take the same locks."""
+        if self.interruptible:
+            raise CallError("a lock is taken with interrupts on")
+
     def _emit(self, *_: object) -> None:
         stack = self._uc.reg_read(x86.UC_X86_REG_RSP)
         header = int.from_bytes(self.read(stack + 8, 8), "little")
@@ -76,9 +84,9 @@ class Guest(Machine):
         self.events.append(Logged(VOCABULARY[header & 0xFFFF].name, tuple(words)))
 
     @contextmanager
-    def logging(self) -> Iterator[None]:
-        """Within it, loglevel is 1."""
-        self.set_word("param_loglevel", 1)
+    def logging(self, *, on: int = 1) -> Iterator[None]:
+        """Within it, that is the loglevel."""
+        self.set_word("param_loglevel", on)
         try:
             yield
         finally:
@@ -102,7 +110,11 @@ class Guest(Machine):
         """
         values = {"self": PERCPU, "runqueue": runqueue, "curr": current}
         values |= {"cpu": cpu, "op_jiffies": jiffies}
-        self.write(PERCPU, Layout.of(self.image, "percpu").pack(values))
+        self.write(PERCPU, self._percpu.pack(values))
+
+    def own(self, field: str) -> int:
+        """A field of this CPU's area."""
+        return self.load(self._percpu, PERCPU, field)[field]
 
     def read_constants(self) -> dict[str, int]:
         """struct sched_constants as it stands."""
@@ -118,4 +130,4 @@ class Guest(Machine):
         if self._uc.reg_read(x86.UC_X86_REG_RIP) != self._panic + len(HALT):
             return super()._no_return(function)
         words = self.read(self._uc.reg_read(x86.UC_X86_REG_RDI), 200)
-        return PanicError(words.partition(b"\0")[0].decode())
+        return PanicError(words.partition(b"\0")[0].decode(errors="replace"))

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any
 
-from unicorn import UC_ARCH_X86, UC_HOOK_CODE, UC_MODE_64
+from unicorn import UC_ARCH_X86, UC_HOOK_CODE, UC_HOOK_INSN, UC_MODE_64
 from unicorn import x86_const as x86
 from unicorn.unicorn_py3.unicorn import Uc, UcError
 
@@ -36,6 +38,18 @@ REGISTERS: dict[str, int] = {
 }
 GARBAGE = {name: 0xDEAD_0000_0000_0000 + number for number, name in enumerate(REGISTERS)}
 """What every register holds at the start of a call, unless it carries an argument."""
+
+
+RET = b"\xc3"
+INTERRUPT_FLAG, ZERO_FLAG = 1 << 9, 1 << 6
+
+
+StandIn = Callable[[], int | tuple[int, int] | None]
+"""Executed in place of a function."""
+
+
+class EnoughError(Exception):
+    """Raised in place of a function, ends the call that has come there."""
 
 
 class CallError(Exception):
@@ -87,10 +101,17 @@ class Machine:
         self._heap_used = 0
 
     def read(self, address: int, size: int) -> bytes:
-        return bytes(self._uc.mem_read(address, size))
+        """Raises CallError where there is no memory, as `write` does."""
+        try:
+            return bytes(self._uc.mem_read(address, size))
+        except UcError as error:
+            raise CallError(f"{error} of {size} bytes at {address:#x}") from None
 
     def write(self, address: int, data: bytes) -> None:
-        self._uc.mem_write(address, data)
+        try:
+            self._uc.mem_write(address, data)
+        except UcError as error:
+            raise CallError(f"{error} of {len(data)} bytes at {address:#x}") from None
 
     def load(self, layout: Layout, address: int, *names: str) -> dict[str, int]:
         """Fields of a structure, unsigned; every one if none is named."""
@@ -113,9 +134,86 @@ class Machine:
         self.write(address, code)
         self._uc.ctl_flush_tb()
 
-    def call(self, function: str, *arguments: int, **registers: int) -> int:
+    @contextmanager
+    def watching(self, **watchers: Callable[[], None]) -> Iterator[None]:
+        """Within it, a watcher is called whenever the function of its name is about to start."""
+        handles = [
+            self._uc.hook_add(UC_HOOK_CODE, lambda *_, watcher=watcher: watcher(), begin=at, end=at)
+            for name, watcher in watchers.items()
+            for at in [self.addresses[name]]
+        ]
+        # Code that has been translated without the hook would not call it.
+        self._uc.ctl_flush_tb()
+        try:
+            yield
+        finally:
+            for handle in handles:
+                self._uc.hook_del(handle)
+            self._uc.ctl_flush_tb()
+
+    @contextmanager
+    def executing(self, instruction: int, stand_in: Callable[[], None]) -> Iterator[None]:
+        """Within it, instead of that instruction, by Unicorn's number, ``stand_in`` is called."""
+
+        def instead(*_: object) -> int:
+            stand_in()
+            return 1
+
+        handle = self._uc.hook_add(UC_HOOK_INSN, instead, None, 1, 0, instruction)
+        self._uc.ctl_flush_tb()
+        try:
+            yield
+        finally:
+            self._uc.hook_del(handle)
+            self._uc.ctl_flush_tb()
+
+    def answer(self, registers: Mapping[str, int]) -> None:
+        """Sets registers, for who stands in for code that does."""
+        for name, value in registers.items():
+            self._uc.reg_write(REGISTERS[name], value & U64)
+
+    @contextmanager
+    def replacing(self, **stand_ins: StandIn) -> Iterator[None]:
+        """Within it these functions are not executed: who stands in for one finds its arguments in
+        the registers. What it returns is in rax, or rax and rdx; the others that a function may
+        use are lost.
+        """
+        was = {name: self.read(self.addresses[name], len(RET)) for name in stand_ins}
+        for name in stand_ins:
+            self.write(self.addresses[name], RET)
+        watchers = {name: partial(self._stand_in, own) for name, own in stand_ins.items()}
+        try:
+            with self.watching(**watchers):
+                yield
+        finally:
+            for name, code in was.items():
+                self.patch(self.addresses[name], code)
+
+    def _stand_in(self, stand_in: StandIn) -> None:
+        result = stand_in()
+        results = result if isinstance(result, tuple) else () if result is None else (result,)
+        lost = {name: GARBAGE[name] for name in REGISTERS.keys() - set(PRESERVED)}
+        self.answer(lost | dict(zip(("rax", "rdx"), results, strict=False)))
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether interrupts are on, at this moment or at the end of the last call."""
+        return bool(self._uc.reg_read(x86.UC_X86_REG_EFLAGS) & INTERRUPT_FLAG)
+
+    @property
+    def zero(self) -> bool:
+        """Whether ZF is set."""
+        return bool(self._uc.reg_read(x86.UC_X86_REG_EFLAGS) & ZERO_FLAG)
+
+    def enable_interrupts(self) -> None:
+        """What `sti` does; none ever comes."""
+        flags = self._uc.reg_read(x86.UC_X86_REG_EFLAGS)
+        self._uc.reg_write(x86.UC_X86_REG_EFLAGS, flags | INTERRUPT_FLAG)
+
+    def call(self, function: str, *arguments: int, interrupts: int = 0, **registers: int) -> int:
         """Calls a function by the System V convention and returns rax, unsigned. ``registers`` are
-        what a function finds in others that its callers share with it.
+        what a function finds in others that its callers share with it; ``interrupts`` are on (1)
+        or off at the start.
 
         Raises CallError if it faults, hangs, or comes back with a register or the stack changed
         that it has to preserve.
@@ -126,6 +224,8 @@ class Machine:
         given = dict(zip(ARGUMENTS, arguments, strict=False)) | registers
         for name, value in given.items():
             uc.reg_write(REGISTERS[name], value & U64)
+        if interrupts:
+            self.enable_interrupts()
         try:
             uc.emu_start(self.addresses[function], RETURN, count=MAX_INSTRUCTIONS)
         except UcError as error:

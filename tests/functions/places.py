@@ -31,7 +31,7 @@ EVERY = sum(1 << cpu for cpu in CPUS)
 cpu_numbers = st.sampled_from(CPUS)
 masks = st.sets(cpu_numbers).map(lambda chosen: sum(1 << cpu for cpu in chosen)) | st.just(EVERY)
 mostly_every = st.sampled_from([EVERY] * 4) | masks
-half_loads = st.sampled_from([63, 64, 64, 65]).map(lambda load: LoadRead(load, 1))
+half_loads = st.builds(LoadRead, st.sampled_from([63, 64, 64, 65]), st.integers(0, 1))
 loads = reads | half_loads
 
 
@@ -182,8 +182,8 @@ def _about(scene: Waking, off: int) -> LoadRead:
 
 
 @agrees("wake_place", "wake_domain_accepts",
-        given=st.tuples(wakings, st.none() | st.integers(-1, 1)))  # fmt: skip
-def placed(guest: Guest, scene: Waking, off: int | None) -> None:
+        given=st.tuples(wakings, st.none() | st.integers(-1, 1), st.booleans()))  # fmt: skip
+def placed(guest: Guest, scene: Waking, off: int | None, logging: bool) -> None:
     """The CPU, the domain that counts it, and what the log says was read; anywhere, or near the
     border of a domain."""
     theirs = scene.theirs
@@ -197,7 +197,7 @@ def placed(guest: Guest, scene: Waking, off: int | None) -> None:
     if scene.cpu == scene.here:
         ours = theirs
     guest.enter(bench.queue(scene.here), bench.task, scene.here)
-    with guest.logging():
+    with guest.logging(on=logging):
         shared = {"rbx": bench.task, "r12": bench.queue(scene.cpu), "r14": int(scene.sync)}
         found = guest.call("wake_place", **shared)
     wanted = place(p, scene.here, bench.domains, LAST_TICK, theirs, ours,
@@ -208,7 +208,8 @@ def placed(guest: Guest, scene: Waking, off: int | None) -> None:
     loads = [n for read in (theirs, ours) for n in (read.cpu_load, read.nr_running)]
     if not looked:
         loads = [0] * len(loads)
-    assert guest.events == [Logged("place", (TASK, wanted.cpu, *loads, LAST_TICK))]
+    event = Logged("place", (TASK, wanted.cpu, *loads, LAST_TICK))
+    assert guest.events == ([event] if logging else [])
 
 
 @agrees("wake_idle", "idle_mask",
@@ -263,3 +264,9 @@ def idlest(
         bench.load(cpu, load)
     wanted = find_idlest_cpu(p, here, bench.domains[0], lambda cpu: found[cpu], online)
     assert guest.call("find_idlest_cpu", bench.task, here, bench.at[0]) == wanted
+
+
+@agrees("wake_place", given=st.tuples(wakings, half_loads, half_loads))
+def half_a_task(guest: Guest, scene: Waking, theirs: LoadRead, ours: LoadRead) -> None:
+    """Where neither CPU has more to do."""
+    placed(guest, replace(scene, theirs=theirs, ours=ours, sync=False), None, True)

@@ -5,13 +5,21 @@ from __future__ import annotations
 # Each of these registers its own.
 from tests.functions import (  # noqa: F401
     arrays,
+    attempts,
+    births,
     busiest,
     loads,
+    locking,
+    migration,
     moves,
+    outcomes,
     places,
+    plugging,
     priorities,
     searches,
+    shape,
     standing,
+    threads,
 )
 from tests.functions.agreement import PROPERTIES
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from harness.model.array import enqueue_task
-from harness.model.constants import MAX_RT_PRIO, Policy, State
+from harness.model.constants import MAX_RT_PRIO, Policy, State, nice_to_prio
 from harness.model.core import sched_setscheduler, set_user_nice
 from harness.model.runqueue import Runqueue
 from harness.model.task import Task, idle_task
 from tests.functions.agreement import agrees
-from tests.functions.guest import Guest
+from tests.functions.guest import Guest, Logged
+from tests.functions.machine import U64
 from tests.functions.mirror import Mirror
 
 HERE, THERE = 0, 1
@@ -41,10 +42,10 @@ scenes = st.builds(
     Scene,
     prios,
     st.sampled_from([100, 119, 120, 121, 139]),
-    st.sampled_from(["runs", "waits", "waits", "expired", "sleeps"]),
+    st.sampled_from(["runs", "runs", "waits", "waits", "expired", "sleeps"]),
     prios,
     st.booleans(),
-    st.sampled_from([False, False, True]),
+    st.sampled_from([False, False, False, False, True]),
     st.integers(0, 1 << 40),
 )
 
@@ -89,6 +90,13 @@ class Bench:
         guest.set_word("jiffies", self.scene.jiffies)
         here = self.rqs[HERE]
         guest.enter(mirror.runqueue(here), mirror.task(here.curr), HERE)
+        guest.events.clear()
+
+    def check_logged(self, events: list[Logged]) -> None:
+        """The operation itself; what follows from it is not its own."""
+        operations = "set_nice", "set_policy"
+        assert [event for event in self.guest.events if event.name in operations] == events
+        assert events or not any(event.name == "enqueue" for event in self.guest.events)
 
     def compare(self) -> None:
         for rq in self.rqs:
@@ -101,19 +109,29 @@ class Bench:
             self.mirror.compare_task(p)
 
 
-@agrees("set_user_nice", given=st.tuples(scenes, nices))
-def other_nice_level(guest: Guest, scene: Scene, nice: int) -> None:
+@agrees("set_user_nice", given=st.tuples(scenes, nices, st.booleans()))
+def other_nice_level(guest: Guest, scene: Scene, nice: int, logging: bool) -> None:
     bench = Bench(guest, scene)
-    guest.call("set_user_nice", bench.at[CHANGED], nice)
+    with guest.logging(on=logging):
+        guest.call("set_user_nice", bench.at[CHANGED], nice, interrupts=1)
+    assert guest.interruptible
+    event = Logged("set_nice", (CHANGED, bench.cpu, nice & U64, scene.jiffies))
+    ignored = not -20 <= nice <= 19 or nice_to_prio(nice) == scene.static_prio
+    bench.check_logged([] if ignored or not logging else [event])
     set_user_nice(bench.p, bench.rq, nice, HERE, scene.jiffies)
     bench.compare()
 
 
 @agrees("sched_setscheduler", "policy_prio",
-        given=st.tuples(scenes, st.sampled_from(Policy), st.integers(0, 99)))  # fmt: skip
-def other_policy(guest: Guest, scene: Scene, policy: Policy, priority: int) -> None:
+        given=st.tuples(scenes, st.sampled_from(Policy), st.integers(0, 99),
+                        st.booleans()))  # fmt: skip
+def other_policy(guest: Guest, scene: Scene, policy: Policy, priority: int, logging: bool) -> None:
     bench = Bench(guest, scene)
     rt_priority = 0 if policy == Policy.NORMAL else priority
-    guest.call("sched_setscheduler", bench.at[CHANGED], int(policy), rt_priority)
+    with guest.logging(on=logging):
+        guest.call("sched_setscheduler", bench.at[CHANGED], int(policy), rt_priority, interrupts=1)
+    assert guest.interruptible
+    arguments = CHANGED, bench.cpu, int(policy), rt_priority, scene.jiffies
+    bench.check_logged([Logged("set_policy", arguments)] if logging else [])
     sched_setscheduler(bench.p, bench.rq, policy, rt_priority, HERE, scene.jiffies)
     bench.compare()
