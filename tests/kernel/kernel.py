@@ -106,9 +106,9 @@ class Kernel(Guest):
         self._start = self._uc.context_save()
 
     def interrupts(self, on: bool) -> None:
-        """Further calls are made with interrupts on, or off."""
+        """Further calls are made with interrupts on, or off, and with carry set."""
         self._uc.context_restore(self._start)
-        self._uc.reg_write(x86.UC_X86_REG_EFLAGS, 2 | (INTERRUPTS_ON if on else 0))
+        self._uc.reg_write(x86.UC_X86_REG_EFLAGS, 3 | (INTERRUPTS_ON if on else 0))
         self._start = self._uc.context_save()
 
     @property

@@ -246,6 +246,7 @@ BROKEN_RINGS: list[tuple[str, Callable[[Rings], object]]] = [
     ("V1", overflowing(overflowed=0)), ("V1", overflowing(overflow_first=0)),
     ("V1", overflowing(overflow_last=0)),
     ("V1", behind_with_room),
+    ("V1", then(lambda r: r.overflow(0), lambda r: r.set_ring(5, count=2 * SLOTS))),
     ("V2", lambda r: r.set(nr_running=3)),
     ("V2", lambda r: r.set(nr_running=5)),
     ("V2", lambda r: r.set(load=40)),

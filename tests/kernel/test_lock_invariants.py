@@ -3,6 +3,8 @@ back to a task."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from tests.functions.guest import PanicError
@@ -189,3 +191,20 @@ def test_a_cpu_is_on_the_stack_of_its_task(
         held.write(stack, bytes(8))
     with pytest.raises(PanicError, match="rule S12: the running" if sound else "rule S12: a CPU"):
         held.call("invariant_stack")
+
+
+@pytest.mark.parametrize(("is_idle", "size"), [(False, PAGE), (True, 2 * PAGE)])
+def test_a_stack_ends_with_its_last_byte(held: Kernel, is_idle: bool, size: int) -> None:
+    pointers: list[int] = []
+    held.watch_at(
+        held.find("invariant_stack", "mov rdx, rsp"), lambda: pointers.append(held.pointer)
+    )
+    task = held.record(held.task, {"stack": held.scratch(8)})
+    held.set_percpu(CPU, curr=task, idle=task if is_idle else 0)
+    broken(held, "S12", "stack")
+    for below, sound in ((size - 8, True), (size, False)):
+        stack = pointers[0] - below
+        held.store(held.task, task, "stack", stack)
+        held.write(stack, CANARY.to_bytes(8, "little"))
+        with pytest.raises(PanicError, match="rule S12: a CPU") if not sound else nullcontext():
+            held.call("invariant_stack")
