@@ -120,12 +120,14 @@ def second(guest: Guest, this: int, busiest: int, busy: bool, logging: bool) -> 
 
 
 @agrees("task_rq_lock", "lock_with_ours",
-        given=st.tuples(st.lists(cpu_numbers, min_size=1, max_size=4), st.booleans()))  # fmt: skip
-def followed(guest: Guest, homes: list[int], ours: bool) -> None:
+        given=st.tuples(st.lists(cpu_numbers, min_size=1, max_size=4), st.booleans(),
+                        cpu_numbers))  # fmt: skip
+def followed(guest: Guest, homes: list[int], ours: bool, own: int) -> None:
     """A task that moves while its run queue's lock is waited for is followed."""
     cpus = Cpus(guest, CPUS)
     p = cpus.place(Task(TASK, cpu=homes[0]), SLEEPS)
     cpus.copy()
+    guest.enter(cpus.queue(own), cpus.mirror.task(cpus.rqs[own].curr), own)
     later = list(homes[1:])
 
     def moves() -> None:
@@ -141,8 +143,8 @@ def followed(guest: Guest, homes: list[int], ours: bool) -> None:
     assert found == cpus.queue(home)
     if not ours:
         assert guest.register("rdi") == cpus.at[TASK]
-    held = {cpu for cpu in range(CPUS) if cpus.owner(cpus.queue(cpu)) == HERE}
-    assert held == ({home, HERE} if ours else {home})
+    held = {cpu for cpu in range(CPUS) if cpus.owner(cpus.queue(cpu)) == own}
+    assert held == ({home, own} if ours else {home})
     taken = steps(guest.events)
     assert all((LockOp.UNLOCK, cpu) in taken for kind, cpu in taken if cpu not in held)
     for cpu in held:
@@ -200,6 +202,9 @@ def set_up(guest: Guest, cpu: int) -> None:
     guest.store(guest.task, idle, "prio", 0)
     guest.store(guest.task, idle, "static_prio", 0)
     guest.call("runqueue_init")
+    for number in set(range(CPUS)) - {cpu}:
+        untouched = guest.read(cpus.queue(number), guest.runqueue.size)
+        assert untouched == b"\xa5" * guest.runqueue.size
     assert guest.own("runqueue") == cpus.queue(cpu)
     rq.timestamp_last_tick = 0
     cpus.mirror.compare_runqueue(rq)

@@ -15,6 +15,8 @@ from harness.toolchain.image import Image
 SOURCES = Path(__file__).parents[2] / "guest" / "sched"
 FILES = ("bitmap", "array", "prio", "load", "info", "busiest", "move")
 _FUNCTION = re.compile(r"^(?:PUBLIC|PRIVATE) (\w+)$", re.MULTILINE)
+_RIP = re.compile(r"\[rip [+-] \w+\]")
+"""Where something is differs from build to build."""
 _TWO_BYTE = 0x0F
 NOP = b"\x90"
 _LEFT_ALONE = frozenset({"call", "jmp", "ret", "push", "pop"})
@@ -43,6 +45,27 @@ EQUIVALENT = {
     ("sched_setscheduler", "'mov rdi, rbx' removed"): "all that is called keeps it",
     ("migration_request", "'lea rdi, [r13 + 0x20]' removed"): "spin_lock keeps it",
     ("migration_complete", "'lea rdi, [rbx + 0x20]' removed"): "spin_lock keeps it",
+    ("set_cpus_allowed", "'mov rax, qword ptr [rip]' removed"): "it stays where all are allowed",
+    ("set_cpus_allowed", "'lea rsp, [rsp + 0x20]' removed"): "the stack is set at the end",
+    ("set_cpus_allowed", "'lea rdi, [rip]' removed"): "spin_lock keeps it, where it unlocks",
+    ("do_fork", "'sti' removed"): "a moment for interrupts, none is due",
+    ("double_lock_balance", "'mov rdi, r12' removed"): "rq_trylock keeps it",
+    ("double_lock_balance", "'mov rdi, rbx' removed"): "nobody asks for what is left there",
+    ("double_lock_balance", "'mov rsi, r12' removed"): "nobody asks for what is left there",
+    ("hotplug_close", "'mov rsi, rbx' removed"): "double_rq_lock keeps it",
+    ("hotplug_drain", "'cmp rax, qword ptr [r13 + 0x10]' removed"): "asked again under the lock",
+    ("hotplug_move", "'lea rdi, [rip]' removed"): "spin_lock keeps it, where it unlocks",
+    ("hotplug_unlock", "'lea rdi, [rip]' removed"): "its callers have it there",
+    ("hotplug_request", "'sub rsp, 0x40' off by one"): "a byte more of stack",
+    ("queue_child", "'mov rdi, rbx' removed"): "its caller has it there",
+    ("rq_lock", "'mov rdi, qword ptr [rsp]' removed"): "spin_lock keeps it",
+    ("sched_exit", "'lea rdi, [rip]' removed"): "spin_lock keeps it, where it unlocks",
+    ("task_rq_lock", "'mov rdi, r12' removed"): "rq_lock keeps it",
+    ("task_start", "'mov rdi, rbx' removed"): "all that is called keeps it",
+    ("wake_up_new_task", "'mov rdi, rbx' removed"): "all that is called keeps it",
+    ("wake_up_new_task", "'mov r9, qword ptr [rsp]' removed"): "nothing that is called uses it",
+    ("wake_up_new_task", "'mov esi, 0x5f' off by one"): "a bonus of 1 to 10 loses one by 94, too",
+    ("wake_up_new_task", "'mov esi, 0x64' off by one"): "a bonus of up to 10 gains none by 101",
     ("topology_span", "'mov edi, ebx' removed"): "topology_key keeps edi",
     ("domain_panic", "'mov rdi, rax' removed"): "format_unsigned ends with both the same",
     ("domain_level_exists", "'test eax, eax' removed"): "the last flags of topology_differs fit",
@@ -90,13 +113,13 @@ def mutants(image: Image, function: str) -> Iterator[Mutant]:
     symbol, asks = image.symbol(function), image.address("param_race")
     at_race_point = False
     for insn in disassembler.disasm(image.read(symbol.address, symbol.size), symbol.address):
-        text = f"{insn.mnemonic} {insn.op_str}"
+        text = f"{insn.mnemonic} {insn.op_str}".rstrip()
         behind, at_race_point = at_race_point, insn.address + insn.size + insn.disp == asks
         if insn.mnemonic in _LEFT_ALONE or text in _FRAME or at_race_point or behind:
             continue
         what, at, code = _damage(insn)
         offset = insn.address - symbol.address
-        words = f"'{text}' {what}"
+        words = f"'{_RIP.sub('[rip]', text)}' {what}"
         if (function, words) not in EQUIVALENT:
             yield Mutant(function, offset, words, insn.address + at, code)
 

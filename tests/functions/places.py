@@ -71,10 +71,20 @@ def chain(*flags: SDFlag, least: int = 0) -> st.SearchStrategy[list[Level]]:
 
 _ALONE = SDFlag.WAKE_IDLE | SDFlag.SHARE_CPUPOWER
 _BOTH = SDFlag.WAKE_AFFINE | SDFlag.WAKE_BALANCE
-wake_levels = chain(_BOTH, _BOTH, SDFlag.WAKE_AFFINE, SDFlag.WAKE_BALANCE, SDFlag.WAKE_BALANCE,
-                    _ALONE | SDFlag.LOAD_BALANCE)  # fmt: skip
+_OTHER = SDFlag.LOAD_BALANCE
+wake_levels = chain(_BOTH, _BOTH | _OTHER, _OTHER, SDFlag.WAKE_AFFINE, SDFlag.WAKE_BALANCE,
+                    SDFlag.WAKE_BALANCE, _ALONE | _OTHER)  # fmt: skip
 idle_levels = st.tuples(
-    chain(_ALONE, _ALONE | SDFlag.WAKE_AFFINE, SDFlag.SHARE_CPUPOWER, SDFlag.WAKE_IDLE, least=1),
+    chain(
+        _ALONE,
+        _ALONE | SDFlag.WAKE_AFFINE,
+        SDFlag.SHARE_CPUPOWER,
+        SDFlag.WAKE_IDLE,
+        SDFlag.WAKE_IDLE | _OTHER,
+        _OTHER,
+        SDFlag.SHARE_CPUPOWER | _OTHER,
+        least=1,
+    ),
     chain(SDFlag.WAKE_IDLE, SDFlag.WAKE_IDLE | SDFlag.LOAD_BALANCE, SDFlag.LOAD_BALANCE),
 ).map(lambda parts: parts[0][:1] + parts[1])
 
@@ -214,10 +224,11 @@ def placed(guest: Guest, scene: Waking, off: int | None, logging: bool) -> None:
 
 @agrees("wake_idle", "idle_mask",
         given=st.tuples(cpu_numbers, mostly_every, masks, mostly_every,
-                        st.just([]) | idle_levels))  # fmt: skip
+                        st.just([]) | idle_levels, st.booleans()))  # fmt: skip
 def idle_neighbour(
-    guest: Guest, cpu: int, allowed: int, idle: int, online: int, levels: list[Level]
-) -> None:
+    guest: Guest, cpu: int, allowed: int, idle: int, online: int, levels: list[Level],
+    logging: bool,
+) -> None:  # fmt: skip
     """An idle CPU near the one that was chosen."""
     bench = Bench(guest, cpu, levels)
     p = Task(TASK, cpus_allowed=allowed)
@@ -226,14 +237,24 @@ def idle_neighbour(
     for number in range(COUNT):
         bench.store(number, "curr", bench.task)
         bench.store(number, "idle", bench.task if has_cpu(idle, number) else 0)
-    with guest.logging():
+    with guest.logging(on=logging):
         found = guest.call("wake_idle", cpu, rbx=bench.task)
     if not bench.domains or not bench.domains[0].has(SDFlag.SHARE_CPUPOWER):
         assert (found, guest.events) == (cpu, [])
         return
     wanted = wake_idle(cpu, p, bench.domains, idle & online)
     assert found == wanted
-    assert guest.events == [Logged("wake_idle", (TASK, cpu, wanted, idle & online))]
+    event = Logged("wake_idle", (TASK, cpu, wanted, idle & online))
+    assert guest.events == ([event] if logging else [])
+
+
+@agrees("wake_idle", given=st.tuples(cpu_numbers, st.integers(1, 3), st.booleans()))
+def idle_further_out(guest: Guest, cpu: int, depth: int, any_idle: bool) -> None:
+    """Where the inner domains have none."""
+    inner = [Level(int(_ALONE), 125, 0, 0)] * depth
+    levels = [*inner, Level(int(SDFlag.WAKE_IDLE), 125, 0, EVERY)]
+    idle = EVERY & ~(1 << cpu) if any_idle else 0
+    idle_neighbour(guest, cpu, EVERY, idle, EVERY, levels, True)
 
 
 @agrees("find_idlest_cpu", given=st.tuples(
@@ -270,3 +291,15 @@ def idlest(
 def half_a_task(guest: Guest, scene: Waking, theirs: LoadRead, ours: LoadRead) -> None:
     """Where neither CPU has more to do."""
     placed(guest, replace(scene, theirs=theirs, ours=ours, sync=False), None, True)
+
+
+@agrees("wake_place", "wake_domain_accepts",
+        given=st.tuples(wakings.filter(lambda scene: scene.cpu != scene.here),
+                        st.sampled_from([125, 110, 100]), st.integers(128, 999),
+                        st.integers(-1, 1), st.booleans()))  # fmt: skip
+def clearly_less(guest: Guest, scene: Waking, pct: int, load: int, off: int, other: bool) -> None:
+    """Where a domain begins to take tasks for balance."""
+    flags = SDFlag.WAKE_BALANCE | (_OTHER if other else SDFlag.WAKE_IDLE)
+    levels = [Level(int(flags), pct, 0, EVERY)]
+    scene = replace(scene, allowed=EVERY, online=EVERY, levels=levels, theirs=LoadRead(load, 9))
+    placed(guest, scene, off, True)

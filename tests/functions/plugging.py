@@ -20,7 +20,7 @@ from harness.model.hotplug import (
 from harness.model.task import ALL_CPUS, Task
 from tests.functions.agreement import agrees
 from tests.functions.cpus import EXPIRED, HERE, LOCK_FREE, RUNS, SLEEPS, WAITS, Cpus
-from tests.functions.guest import Guest, Logged
+from tests.functions.guest import Guest, Logged, PanicError
 from tests.functions.machine import U64, Layout
 
 CPUS, LEAVING = 4, 2
@@ -134,9 +134,9 @@ class Bench:
         guest.set_word("task_table", mirror.task(Task(0)))
         for name, count in (("task_count", ROOM), ("task_idle_count", CPUS)):
             guest.write(guest.addresses[name], count.to_bytes(4, "little"))
-        for pid in range(ROOM):
+        for pid in range(ROOM + CPUS):
             used = pid < CPUS or pid == THREAD
-            slot = USED if used else FREE
+            slot = USED if used or pid >= ROOM else FREE  # what is behind the table is none
             if 0 <= pid - FIRST < len(self.scenes):
                 slot = self.scenes[pid - FIRST].slot
             elif not used:
@@ -258,3 +258,16 @@ def all_online(guest: Guest, count: int) -> None:
     guest.write(guest.addresses["apic_count"], count.to_bytes(4, "little"))
     guest.call("cpu_online_init")
     assert guest.word("cpu_online_mask") == (1 << count) - 1
+
+
+@agrees("hotplug_close", given=st.tuples(st.integers(1, 3)))
+def left_behind(guest: Guest, queued: int) -> None:
+    """That must not be: the run ends."""
+    bench = Bench(guest, [])
+    bench.cpus.store(LEAVING, "nr_running", queued)
+    try:
+        guest.call("hotplug_close", rbx=bench.cpus.queue(LEAVING))
+    except PanicError as panic:
+        assert queued > 1 and "tasks are queued there" in str(panic)
+    else:
+        assert queued == 1

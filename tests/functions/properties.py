@@ -15,6 +15,7 @@ from tests.functions import (  # noqa: F401
     outcomes,
     places,
     plugging,
+    policies,
     priorities,
     searches,
     shape,
