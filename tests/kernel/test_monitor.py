@@ -137,7 +137,8 @@ def test_spawn_makes_a_task_that_runs_for_so_long(
 @pytest.mark.parametrize(
     ("command", "words"),
     [("spawn", "usage: spawn "), ("spawn hog x", "no such CPU; there are 4"),
-     ("spawn hog 4", "no such CPU"), ("spawn hog 2", "unplugged"), ("spawn hog 1 x", "usage: spawn ")],
+     ("spawn hog 4", "no such CPU"), ("spawn hog 2", "unplugged"),
+     ("spawn hog 1 x", "usage: spawn ")],
 )  # fmt: skip
 def test_spawn_explains_what_makes_no_sense(monitor: Kernel, command: str, words: str) -> None:
     answer = ask(monitor, command)
