@@ -26,7 +26,7 @@ from harness.workload.document import dump
 
 FOLDER = ROOT / "build" / "explore"
 """Where findings and their workloads are left."""
-UNIT_SCHEDULES = 40
+UNIT_SCHEDULES = 120
 """Random schedules of each scenario for each boot that a campaign may take."""
 CONFIRMATIONS = 3
 """Repetitions of a seed of tier `stress`, which repeats only by luck."""

@@ -15,25 +15,20 @@ import functools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unicorn import UC_ARCH_X86, UC_ERR_OK, UC_HOOK_CODE, UC_MODE_64
+from unicorn import UC_ARCH_X86, UC_MODE_64
 from unicorn import x86_const as x86
-from unicorn.unicorn_py3.unicorn import Uc, UcError, uclib
+from unicorn.unicorn_py3.unicorn import Uc, UcError
 
-from harness.explore.accesses import Access, Update, shared_accesses
+from harness.explore.accesses import shared_accesses
 from harness.explore.places import function_at
-from harness.explore.schedules import NEVER
+from harness.explore.steps import CODE_HOOK, Hook, Stand, Standing, Steps, call_before
 from harness.explore.structure import Layout
 from harness.toolchain.image import Image
 
 _ENGINE: Any = Uc  # has no types
-_Hook = Callable[[object, int, int, object], None]
-_CODE_HOOK = ctypes.CFUNCTYPE(
-    None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p
-)
 
 PAGE = 4096
 WORLD, WORLD_BYTES = 0x4000_0000, 64 * PAGE
@@ -89,15 +84,15 @@ class Region:
 
 @dataclass
 class Cpu:
-    """One CPU; `standing` while it has stopped before a step that it is still to do."""
+    """One CPU."""
 
     number: int
     uc: Any
-    standing: bool = False
+    stand: Stand
     torn: tuple[int, bytes] | None = None
     """The address and contents that it has read and is to write, if it stands in between."""
     hooks: list[Any] = field(default_factory=list)
-    """Keeps alive what Unicorn calls."""
+    """What Unicorn calls, kept alive."""
 
     def register(self, name: str) -> int:
         """A register's contents, by its name."""
@@ -134,7 +129,6 @@ class Smp:
     def __init__(self, image: Image, cpus: int) -> None:
         self.image = image
         self.percpu = Layout.of(image, "percpu")
-        self.steps, self.stop_at = 0, NEVER
         self._watch = _watch()
         self._panic = image.address("panic")
         self._spin = image.address("relax_spin")
@@ -142,8 +136,11 @@ class Smp:
         self.regions = [*self._image_regions(), Region(WORLD, WORLD_BYTES, 3)]
         self.regions.append(Region(STUBS, PAGE, 7))
         self._patch()
-        points = shared_accesses(image)
-        self.cpus = [self._cpu(number, points) for number in range(cpus)]
+        accesses = shared_accesses(image)
+        text = image.sections[".text"]
+        self._steps = Steps(range(text.address, text.address + text.size), accesses)
+        self._updates = {each.address: each.update for each in accesses if each.update}
+        self.cpus = [self._cpu(number) for number in range(cpus)]
 
     def _image_regions(self) -> list[Region]:
         regions = []
@@ -176,62 +173,21 @@ class Smp:
         finish = self.image.address("finish_task_switch").to_bytes(8, "little")
         return bytes.fromhex("4889c7 48b8") + finish + bytes.fromhex("ffd0") + HALT
 
-    def _cpu(self, number: int, points: Sequence[Access]) -> Cpu:
+    def _cpu(self, number: int) -> Cpu:
         uc = _ENGINE(UC_ARCH_X86, UC_MODE_64)
         for region in self.regions:
             uc.mem_map_ptr(region.address, region.size, region.protection, region.host)
         uc.reg_write(x86.UC_X86_REG_GS_BASE, self.area(number))
-        cpu = Cpu(number, uc)
-        once = self._counter(cpu)
-        for point in points:
-            hook = once if point.update is None else self._torn_counter(cpu, once, point.update)
-            self._call_at(cpu, range(point.address, point.address + 1), hook)
-        return cpu
+        return Cpu(number, uc, self._steps.watch(uc))
 
-    def _call_at(self, cpu: Cpu, code: range, function: _Hook) -> None:
-        # Unicorn's own wrapper around a hook costs more than all else in a run.
-        cpu.hooks.append(_CODE_HOOK(function))
-        status = uclib.uc_hook_add(
-            cpu.uc._uch, ctypes.byref(ctypes.c_size_t()), UC_HOOK_CODE,
-            ctypes.cast(cpu.hooks[-1], ctypes.c_void_p), None,
-            ctypes.c_uint64(code.start), ctypes.c_uint64(code.stop - 1),
-        )  # fmt: skip
-        if status != UC_ERR_OK:
-            raise UcError(status)
+    @property
+    def steps(self) -> int:
+        """Steps taken since the last `reset`."""
+        return self._steps.taken
 
-    def _counter(self, cpu: Cpu) -> _Hook:
-        """Counts an access, and has the CPU stop before it where it is to."""
-        stop, handle = uclib.uc_emu_stop, cpu.uc._uch
-
-        def count(_uc: object, _address: int, _size: int, _data: object) -> None:
-            if cpu.standing:
-                cpu.standing = False
-                return
-            self.steps += 1
-            if self.steps >= self.stop_at or self.steps > MOST_STEPS:
-                cpu.standing = True
-                stop(handle)
-
-        return count
-
-    def _torn_counter(self, cpu: Cpu, count: _Hook, update: Update) -> _Hook:
-        """The same for an instruction that accesses memory twice. If the CPU is to stop before it
-        writes, it goes on with what it has read, whatever others have written since."""
-
-        def count_both(*about: Any) -> None:
-            if cpu.torn is not None:
-                cpu.standing = False
-                self.write(*cpu.torn)
-                cpu.torn = None
-                return
-            count(*about)
-            if not cpu.standing:
-                count(*about)
-                if cpu.standing:
-                    at = update.address(cpu.register)
-                    cpu.torn = (at, self.read(at, update.size))
-
-        return count_both
+    def stop_at(self, step: int) -> None:
+        """The next step before which the CPU stops that is to take it."""
+        self._steps.stop_at(min(step, MOST_STEPS + 1))
 
     def count(self, code: range) -> list[Counter[int]]:
         """From now on counts, for each CPU, how often it executes the instruction at each of these
@@ -239,7 +195,8 @@ class Smp:
         counts = []
         for cpu in self.cpus:
             counts.append(Counter[int]())
-            self._call_at(cpu, code, _executed(cpu, counts[-1]))
+            cpu.hooks.append(CODE_HOOK(_executed(cpu.stand, counts[-1])))
+            call_before(cpu.uc, code, cpu.hooks[-1])
             # Code that was translated before does not know of it.
             cpu.uc.ctl_flush_tb()
         return counts
@@ -254,8 +211,8 @@ class Smp:
             if region.protection & _PROTECTION["w"]:
                 region.restore()
         for cpu in self.cpus:
-            cpu.standing, cpu.torn = False, None
-        self.steps = 0
+            cpu.stand.standing, cpu.torn = Standing.RUNS, None
+        self._steps.reset()
 
     def _host(self, address: int, size: int) -> int:
         for region in self.regions:
@@ -301,7 +258,10 @@ class Smp:
 
     def go_on(self, number: int) -> Stop:
         """Runs a CPU until it stops. Raises GuestFailure."""
-        uc = self.cpus[number].uc
+        cpu = self.cpus[number]
+        uc, torn, cpu.torn = cpu.uc, cpu.torn, None
+        if torn is not None:
+            self.write(*torn)
         start = uc.reg_read(x86.UC_X86_REG_RIP)
         self._watch.begin(uc)
         try:
@@ -314,7 +274,8 @@ class Smp:
         if self.steps > MOST_STEPS:
             where = uc.reg_read(x86.UC_X86_REG_RIP)
             raise GuestFailure("K7", self.place(where), f"no end after {MOST_STEPS} steps")
-        if self.cpus[number].standing:
+        if cpu.stand.standing:
+            self._remember(cpu)
             return Stop.STEP
         at = uc.reg_read(x86.UC_X86_REG_RIP) - len(HALT)
         if at == self._spin:
@@ -329,6 +290,14 @@ class Smp:
             raise GuestFailure("panic", self.place(caller - 1), words)  # behind the call
         words = f"{MOST_SILENCE:g} s without an access to shared memory"
         raise GuestFailure("K7", self.place(at), words)
+
+    def _remember(self, cpu: Cpu) -> None:
+        """What a CPU has read that stands before it writes: it goes on with that, whatever others
+        write meanwhile."""
+        if cpu.stand.standing == Standing.BETWEEN:
+            update = self._updates[cpu.uc.reg_read(x86.UC_X86_REG_RIP)]
+            at = update.address(cpu.register)
+            cpu.torn = (at, self.read(at, update.size))
 
     def place(self, address: int) -> str:
         """The function at an address."""
@@ -345,10 +314,10 @@ class Smp:
         return "spin_lock"
 
 
-def _executed(cpu: Cpu, counts: Counter[int]) -> _Hook:
+def _executed(stand: Stand, counts: Counter[int]) -> Hook:
     def executed(_uc: object, address: int, _size: int, _data: object) -> None:
         # Who is to stop before an instruction comes here, too, and again when going on.
-        if not cpu.standing:
+        if not stand.standing:
             counts[address] += 1
 
     return executed

@@ -138,7 +138,7 @@ class _Turns:
                     return
                 cpu = self._schedule.when_stuck(cpu, able)
                 continue
-            self._smp.stop_at = self._schedule.next_stop
+            self._smp.stop_at(self._schedule.next_stop)
             stop = self._smp.go_on(cpu)
             following = self._after(cpu, stop)
             if following is None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +12,10 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from harness.machine.probe import QemuMissingError, find_qemu
-from harness.toolchain.build import ROOT
+from harness.toolchain.shared import NoCompilerError, shared_library
 
 HEADER = Path(__file__).with_name("plugin.h")
 """What every plugin includes."""
-FOLDER = ROOT / "build" / "plugins"
-COMPILERS = ("cc", "gcc", "clang")
 FIRST_OTHER_INTERFACE = 9
 """QEMU from this version on refuses plugins of interface version 1."""
 
@@ -43,7 +38,10 @@ def find_plugin(source: Path, needed: Iterable[str], qemu: str = "qemu-system-x8
     missing = set(needed) - _symbols(Path(shutil.which(qemu) or qemu))
     if missing:
         raise PluginMissingError(f"{qemu} was built without {', '.join(sorted(missing))}")
-    return _build(source)
+    try:
+        return shared_library(source, [HEADER])
+    except NoCompilerError as error:
+        raise PluginMissingError(str(error)) from None
 
 
 @lru_cache(maxsize=4)
@@ -57,27 +55,3 @@ def _symbols(executable: Path) -> frozenset[str]:
             return frozenset(entry.name for entry in table.iter_symbols())
     except (ELFError, OSError) as error:
         raise PluginMissingError(f"cannot read {executable}: {error}") from None
-
-
-def _build(source: Path) -> Path:
-    text = HEADER.read_bytes() + source.read_bytes()
-    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
-    output = FOLDER / f"{source.stem}-{digest[:12]}.so"
-    if output.exists():
-        return output
-    compiler = next((path for path in map(shutil.which, COMPILERS) if path), None)
-    if compiler is None:
-        raise PluginMissingError(
-            f"there is no C compiler ({', '.join(COMPILERS)}): apt-get install gcc"
-        )
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: several processes may build it at once.
-    temporary = output.with_suffix(f".{os.getpid()}")
-    flags = ["-O2", "-Wall", "-shared", "-fPIC", f"-I{HEADER.parent}"]
-    command = [compiler, *flags, "-o", str(temporary), str(source)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        first = result.stderr.strip().partition("\n")[0]
-        raise PluginMissingError(f"{compiler} cannot build the plugin: {first}")
-    temporary.replace(output)
-    return output

@@ -23,7 +23,7 @@ from harness.coverage.situations import situation_counts
 from harness.explore.scenarios import scenario
 from harness.explore.schedules import Preempt
 from harness.explore.unit import Bench
-from harness.machine import plugin
+from harness.toolchain import shared
 from harness.toolchain.build import ROOT
 from harness.toolchain.image import Image
 from tests.coverage.lcov_parser import parse
@@ -144,7 +144,7 @@ def test_no_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert qemu is not None
     (tmp_path / "qemu-system-x86_64").symlink_to(qemu)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(plugin, "FOLDER", tmp_path / "build")
+    monkeypatch.setattr(shared, "FOLDER", tmp_path / "build")
     found = CliRunner().invoke(app, ["coverage", "W3", "--by", "plugin"])
     assert found.exit_code == 3
     assert "no C compiler (cc, gcc, clang): apt-get install gcc" in found.stderr

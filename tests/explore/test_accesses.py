@@ -59,9 +59,9 @@ def enqueued_by_two(world: World, stop_at: int) -> int:
         task = world.tasks[name]
         function = smp.image.address("enqueue_task_at")
         smp.enter(cpu, world.stack_top(task), function, task, array, 0)
-    smp.stop_at = stop_at
+    smp.stop_at(stop_at)
     stopped = smp.go_on(0) is Stop.STEP
-    smp.stop_at = NEVER
+    smp.stop_at(NEVER)
     assert smp.go_on(1) is Stop.ENDS
     assert not stopped or smp.go_on(0) is Stop.ENDS
     at, width = world.array.fields["nr_active"]

@@ -11,8 +11,8 @@ from harness.explore.boots import Subject
 from harness.explore.campaign import Campaign
 from harness.explore.plugin import find_steering, scheduler_ranges, steps_of
 from harness.explore.seed import Engine
-from harness.machine import plugin
 from harness.machine.plugin import PluginMissingError
+from harness.toolchain import shared
 from harness.toolchain.image import Image
 
 STARTS_QEMU = ("qemu-system-x86_64", "setpriv", "sh")
@@ -27,7 +27,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         assert found is not None
         (tmp_path / "bin" / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(plugin, "FOLDER", tmp_path / "build")
+    monkeypatch.setattr(shared, "FOLDER", tmp_path / "build")
 
 
 @pytest.mark.usefixtures("no_compiler")
