@@ -33,4 +33,10 @@ EQUIVALENT: Mapping[str, str] = {
     "guest/veridian/balance.s:find_imbalance:6:plus1": "CPU 0 is the first either way",
     "guest/veridian/fork.s:veridian_start:13:drop": "task_info_lock keeps rdi, which is rbx",
     "guest/veridian/fork.s:veridian_start:13:swap": "task_info_lock keeps rdi, which is rbx",
+    "guest/boot/entry.s:boot_long_mode:6:drop": "nothing is addressed through fs",
+    "guest/boot/entry.s:boot_long_mode:7:drop": "percpu_init sets the base of gs by its MSR",
+    "guest/boot/trampoline.s:trampoline_long_mode:6:drop": "nothing is addressed through fs",
+    "guest/boot/trampoline.s:trampoline_long_mode:7:drop": "percpu_init sets the base of gs",
+    "guest/task/record.s:record_hold:11:drop": "spin_lock keeps rdi, which is that lock already",
+    "guest/task/wait.s:wait_wake_all:12:drop": "who is first is only taken out from the front",
 }
