@@ -188,7 +188,7 @@ class Kernel(Guest):
             self._uc.reg_write(REGISTERS["rdx"], value >> 32 & 0xFFFFFFFF)
 
         for function in functions:
-            for at, found in self._instructions(function):
+            for at, found in self.instructions(function):
                 if found == mnemonic:
                     self.patch(at, NOPS[2])
                     self._uc.hook_add(UC_HOOK_CODE, executed, begin=at, end=at)
@@ -200,14 +200,14 @@ class Kernel(Guest):
         what this machine does not have."""
         at = self.find(function, instruction)
         size = (
-            next(following for following, _ in self._instructions(function) if following > at) - at
+            next(following for following, _ in self.instructions(function) if following > at) - at
         )
         self.patch(at, NOPS[size])
         self.watch_at(at, lambda *_: self._uc.reg_write(REGISTERS[register], value))
 
     def fake_control_registers(self, function: str) -> None:
         """Has a function not touch the page tables of this machine, which has none."""
-        for at, found in self._instructions(function):
+        for at, found in self.instructions(function):
             if "cr3" in found:
                 self.patch(at, NOPS[3])
 
@@ -280,12 +280,13 @@ class Kernel(Guest):
 
     def find(self, function: str, instruction: str) -> int:
         """Address of the first instruction of a function that begins like this."""
-        for at, found in self._instructions(function):
+        for at, found in self.instructions(function):
             if found.startswith(instruction):
                 return at
         raise ValueError(f"{function} has no {instruction}")
 
-    def _instructions(self, function: str) -> list[tuple[int, str]]:
+    def instructions(self, function: str) -> list[tuple[int, str]]:
+        """Address and text of each instruction of a function."""
         symbol = self.image.symbols[function]
         decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         code = self.image.read(symbol.address, symbol.size)

@@ -195,10 +195,10 @@ def test_a_run_ends_with_its_workload(kernel: Kernel, header: int, done: int) ->
     assert ("run_end" in kernel.order) == bool(header and done)
 
 
-@pytest.mark.parametrize("level", [0, 1])
-def test_the_first_lines(kernel: Kernel, level: int) -> None:
+@pytest.mark.parametrize(("level", "real"), [(0, 0), (1, 0), (1, 1)])
+def test_the_first_lines(kernel: Kernel, level: int, real: int) -> None:
     kernel.stand_ins("clock_restart", "trace_drain")
-    names = {"param_clock": 0, "param_hz": 250, "param_seed": U64_MAX, "clock_khz": 11,
+    names = {"param_clock": real, "param_hz": 250, "param_seed": U64_MAX, "clock_khz": 11,
              "timer_khz": 12, "timer_count": 13, "apic_count": CPUS, "param_loglevel": level,
              "policy": kernel.addresses["o1_policy"]}  # fmt: skip
     for symbol, value in names.items():
@@ -209,7 +209,7 @@ def test_the_first_lines(kernel: Kernel, level: int) -> None:
     hello, *rest = kernel.events
     proto, build, policy, cpus, hz, clock, seed = hello.arguments
     assert (hello.name, proto, cpus, hz, seed) == ("hello", 1, CPUS, 250, U64_MAX)
-    assert (kernel.string(policy), kernel.string(clock)) == ("o1", "virtual")
+    assert (kernel.string(policy), kernel.string(clock)) == ("o1", ["virtual", "real"][real])
     assert kernel.read(build, 20).hex() == kernel.image.build_id
     names_after = ["cpus_found", "timer"] if level else ["quiet", "cpus_found", "timer"]
     assert [event.name for event in rest] == names_after
