@@ -20,7 +20,16 @@ SCRATCH, SCRATCH_BYTES = 0x4100_0000, 4 * PAGE
 HALT = b"\xf4"
 INVARIANTS = frozenset(
     f"invariant_{name}"
-    for name in ("task_locked", "both_locked", "before_lock", "locked", "before_unlock", "waiting")
+    for name in (
+        "task_locked",
+        "both_locked",
+        "before_lock",
+        "locked",
+        "before_unlock",
+        "waiting",
+        "unlocked",
+        "switching",
+    )
 )
 """What a checked guest asks of whoever calls these functions: a single call has no locks."""
 

@@ -17,6 +17,8 @@ from tests.functions import (  # noqa: F401
     plugging,
     policies,
     priorities,
+    pushes,
+    running,
     searches,
     shape,
     standing,
