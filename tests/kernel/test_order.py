@@ -129,6 +129,22 @@ def test_a_timeout_is_set_under_the_lock(sleepers: Sleepers, ticks: bool) -> Non
     assert sleepers.interrupts_on
 
 
+@pytest.mark.parametrize(
+    ("function", "before", "after"),
+    [
+        ("interpreter_run", "", "call qword ptr [rcx"),
+        ("wait_sleep", "call", "mov rax, qword ptr [r"),
+    ],
+)
+def test_others_get_a_turn(kernel: Kernel, function: str, before: str, after: str) -> None:
+    """Under the virtual clock: between two steps of any program, and at the moment at which a task
+    is asleep by its state and still runs."""
+    words = [text for _, text in kernel.instructions(function)]
+    pause = words.index("pause")
+    assert words[pause - 1].startswith(before)
+    assert any(text.startswith(after) for text in words[pause + 1 :])
+
+
 def test_a_lock_is_given_back_by_one_store(kernel: Kernel) -> None:
     """And nothing of what it protects is written behind it."""
     lock = kernel.allocate(16)

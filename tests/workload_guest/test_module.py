@@ -136,6 +136,28 @@ def test_header_fields(reader: Reader, field: str, value: int, words: str) -> No
     assert found.startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("layout", "at", "field", "value"),
+    [
+        (HEADER, 0, "cpus", 4), (HEADER, 0, "cpus", 256), (HEADER, 0, "duration_ns", 0),
+        (HEADER, 0, "duration_ns", 2**64 - 1), (TASK, RECORDS, "policy", 2),
+        (TASK, RECORDS, "nice", -20), (TASK, RECORDS, "nice", 19),
+        (TASK, RECORDS, "rt_priority", 0), (TASK, RECORDS, "rt_priority", 99),
+        (TASK, RECORDS, "flags", 2), (TASK, RECORDS, "start_cpu", 0),
+        (TASK, RECORDS, "start_cpu", 3),
+    ],
+)  # fmt: skip
+def test_the_bounds_themselves_are_good(
+    reader: Reader, layout: Layout, at: int, field: str, value: int
+) -> None:
+    assert reader.read_module(change(SMALL_BLOB, layout, at, field, value))
+
+
+def test_the_last_cpu_can_be_where_a_task_starts(reader: Reader) -> None:
+    first = replace(SMALL_IMAGE.tasks[0], affinity=1 << 255, start_cpu=255)
+    assert reader.read_module(pack(replace(SMALL_IMAGE, tasks=(first, *SMALL_IMAGE.tasks[1:]))))
+
+
 def test_every_header_field_is_checked() -> None:
     """Except the duration in ns, of which every value is good."""
     checked = {field for field, _, _ in HEADER_REFUSALS} | {"crc"}
