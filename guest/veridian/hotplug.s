@@ -50,12 +50,11 @@ veridian_cpu_down:
     CPU_INFO rbx, ebx
     lea rdi, [rip + hotplug_lock]
     call spin_lock
-    RACE_POINT
-    cmp dword ptr [rbx + cpu_info.online], 0
-    je .unlock
-    xor r12d, r12d
     mov rdi, rbx
     call info_lock
+    cmp dword ptr [rbx + cpu_info.online], 0
+    je .offline
+    xor r12d, r12d
     IF_BUG 15, .original
     call hotplug_leave
 .drain:
@@ -83,7 +82,6 @@ veridian_cpu_down:
 .drained:
     mov rdi, rbx
     call info_unlock
-.unlock:
     lea rdi, [rip + hotplug_lock]
     call spin_unlock
 .refused:
@@ -93,6 +91,9 @@ veridian_cpu_down:
     pop rbx
     UNFRAME
     ret
+.offline:
+    EVENT_AT 1, plug_refused, [rbx + cpu_info.cpu], 0, [rip + online_cpus]
+    jmp .drained
 END veridian_cpu_down
 
 # hotplug_leave(rbx = cpu_info): nothing is placed there from now on, and what runs there leaves.
@@ -133,11 +134,10 @@ veridian_cpu_up:
     cli
     lea rdi, [rip + hotplug_lock]
     call spin_lock
-    RACE_POINT
-    cmp dword ptr [rbx + cpu_info.online], 0
-    jne .online
     mov rdi, rbx
     call info_lock
+    cmp dword ptr [rbx + cpu_info.online], 0
+    jne .online
     IF_BUG 16, .original
     mov dword ptr [rbx + cpu_info.joining], 1
 .ask:
@@ -164,6 +164,9 @@ veridian_cpu_up:
     call hotplug_enter
     jmp .ask
 .online:
+    EVENT_AT 1, plug_refused, [rbx + cpu_info.cpu], 1, [rip + online_cpus]
+    mov rdi, rbx
+    call info_unlock
     lea rdi, [rip + hotplug_lock]
     call spin_unlock
     sti

@@ -18,6 +18,7 @@ from harness.oracle.idling import nobody_idles_beside_work
 from harness.oracle.interrupts import arrives_in_time, sent_as_decided
 from harness.oracle.liveness import nobody_starves, ticks_keep_coming
 from harness.oracle.locks import ascending_order, released_by_holder
+from harness.oracle.veridian import words
 from harness.oracle.wakeups import no_wake_up_lost
 from harness.trace.grammar import Event
 from harness.trace.trace import Trace
@@ -109,6 +110,7 @@ RULES: tuple[Rule, ...] = (
     Rule("P13 balancing leads to no distribution of tasks that it came from", balancing_settles),
     Rule("P15 every CPU's ticks keep coming", ticks_keep_coming),
     Rule("P17 equal hogs get equal time in whole turns of the arrays", hogs_share_alike),
+    Rule("B11 the original's words and metrics say what the events say", words.contradictions),
     Rule("C5 what balancing moves, one CPU gains and another loses", statistics.moves_conserved),
     Rule("C8 no wake-up comes before the sleep that it is to end", no_wake_up_lost),
     Rule("T0 totals are the sums of what happened", statistics.totals),

@@ -313,6 +313,11 @@ class Kernel:
         hotplug.cpu_up(self.cpus[number])
         self.emit("v_cpu_up", rq=number, online=self.online)
 
+    def plug_refused(self, by: int, number: int, *, up: bool) -> None:
+        """A CPU asks another for what that has done already."""
+        self.acting = by
+        self.emit("plug_refused", rq=number, up=int(up), online=self.online)
+
     def finish(self) -> Trace:
         """Stop and log the totals."""
         for cpu in self.cpus:

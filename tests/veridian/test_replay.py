@@ -51,8 +51,10 @@ def events() -> tuple[Event, ...]:
     kernel.set_cpus(0, hogs[5], 4)
     kernel.set_cpus(2, hogs[0], 2)
     kernel.cpu_down(1)
+    kernel.plug_refused(0, 1, up=False)
     kernel.jiffy(12)
     kernel.cpu_up(1)
+    kernel.plug_refused(2, 1, up=True)
     kernel.end(0)
     kernel.end(2)
     kernel.jiffy(110)
@@ -156,6 +158,9 @@ CHANGES = [
     ("S9", "v_fork", "parent", more, has()),
     ("B7", "v_cpu_down", "rq", lambda rq: 0, has()),
     ("B7", "v_cpu_down", "online", lambda online: 7, has()),
+    ("B7", "plug_refused", "up", flip, has(up=0)),
+    ("B7", "plug_refused", "up", flip, has(up=1)),
+    ("B7", "plug_refused", "online", lambda online: online ^ 2, has()),
     ("S10", "v_schedule", "state", lambda state: 3, has()),
     ("S10", "set_nice", "nice", lambda nice: 20, has()),
     ("S10", "v_pick", "algorithm", lambda algorithm: 7, has()),

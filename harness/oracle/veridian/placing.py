@@ -150,6 +150,13 @@ def v_cpu_up(world: World, rq: int, online: int) -> None:
     expect(Law.B7, f"whether CPU {rq} is online", online >> rq & 1, 1)
 
 
+def plug_refused(world: World, rq: int, up: int, online: int) -> None:
+    """Only what is so already is refused; under the CPU's lock, like its coming and going."""
+    cpu = world.cpu(rq)
+    expect(Law.B7, f"whether CPU {rq} is online", online >> rq & 1, int(cpu.online))
+    expect(Law.B7, f"what CPU {rq} refuses (up)", up, int(cpu.online))
+
+
 def v_find(world: World, task: int, rq: int, online: int) -> None:
     """A CPU is looked for: not for who may stay, and again only where the last one is lost."""
     claim = _claim(world, task)

@@ -50,6 +50,7 @@ OPERATIONS: Mapping[str, Handler] = {
     "v_cpu_down": placing.v_cpu_down,
     "v_drain": placing.v_drain,
     "v_cpu_up": placing.v_cpu_up,
+    "plug_refused": placing.plug_refused,
 }
 """Events that carry inputs. None may come where a consequence of another one is due."""
 

@@ -1,10 +1,10 @@
 """What the second policy, VeridianOS's scheduler, does; its repaired design, made precise.
 
 Shared with the other policy: ``task_new``, ``start``, ``switch``, ``tick``, ``yield``,
-``set_nice``, ``set_policy``, ``task_free``, ``task_summary``, ``lock`` and ``unlock``. An
-*operation* carries what was read; events without that word follow from the one before them on the
-same CPU. Every event is logged under the queue lock of the CPU that it is about (`v_balance`,
-`v_balanced`, `v_steal`, `v_victim`, ``yield`` and the totals: under none).
+``set_nice``, ``set_policy``, ``plug_refused`` (by whoever asks), ``task_free``, ``task_summary``,
+``lock`` and ``unlock``. An *operation* carries what was read; events without that word follow from
+the one before them on the same CPU. Every event is logged under the queue lock of the CPU that it
+is about (`v_balance`, `v_balanced`, `v_steal`, `v_victim`, ``yield`` and the totals: under none).
 
 Priorities, classes and rings are those of guest/veridian/README.md: rings 0..29 real-time, by
 priority; 30..33 normal; 34 idle class. Ring and overflow list together are one queue, first in,

@@ -1,0 +1,9 @@
+"""All properties of this policy's functions."""
+
+from __future__ import annotations
+
+# Each of these registers its own.
+from tests.functions.veridian import changes, figures, placing, rings, scheduling  # noqa: F401
+from tests.functions.veridian.agreement import EXAMPLES, PROPERTIES
+
+__all__ = ["EXAMPLES", "PROPERTIES"]
