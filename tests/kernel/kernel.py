@@ -178,6 +178,11 @@ class Kernel(Guest):
         """Where the per-CPU area is, as the last call left it."""
         return int(self._uc.reg_read(x86.UC_X86_REG_GS_BASE))
 
+    def descriptor_table(self, register: str) -> tuple[int, int]:
+        """Base and limit in GDTR or IDTR, as the last call left it."""
+        _, base, limit, _ = self._uc.reg_read(getattr(x86, f"UC_X86_REG_{register}"))
+        return base, limit
+
     def fake(self, mnemonic: str, action: Action, *functions: str) -> None:
         """Has ``action()`` called instead of every such instruction, of two bytes, in functions:
         what it returns is edx:eax."""

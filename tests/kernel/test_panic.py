@@ -222,6 +222,14 @@ def test_a_panic_of_the_guests_own_has_the_registers_of_its_caller(kernel: Kerne
     assert frame["rflags"] & 0x200 and (frame["cs"], frame["ss"]) == (8, 16)
 
 
+def test_an_exception_is_reported_with_its_frame_and_words(kernel: Kernel) -> None:
+    kernel.stand_in("panic_reason", lambda *_: 0x77)
+    kernel.stand_in("panic_report", kernel.stop)
+    kernel.run("panic_exception", 0x55)
+    assert kernel.called("panic_reason")[0][0] == 0x55
+    assert kernel.called("panic_report")[0][:2] == (0x55, 0x77)
+
+
 def test_a_cpu_that_parks_says_so(kernel: Kernel) -> None:
     kernel.become(3)
     kernel.stop_when_halted("panic_park")
