@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.explore.boots import BootRun, Subject, boot_once
 from harness.explore.certificate import Certificate
-from harness.explore.findings import Book, Finding
+from harness.explore.findings import Book, Finding, Options
 from harness.explore.plugin import find_steering
 from harness.explore.scenarios import SCENARIOS, Scenario
 from harness.explore.seed import Algorithm, Engine, Seed
@@ -26,6 +26,9 @@ from harness.workload.document import dump
 
 FOLDER = ROOT / "build" / "explore"
 """Where findings and their workloads are left."""
+OF_THE_GUEST = ("--image", "--checked")
+OF_THE_WORK = ("--workload", "--cpus", "--ticks")
+"""Options that a smaller workload stands for."""
 UNIT_SCHEDULES = 120
 """Random schedules of each scenario for each boot that a campaign may take."""
 CONFIRMATIONS = 3
@@ -56,7 +59,7 @@ class Campaign:
     """One campaign. `run` may be interrupted at any time; what was found stays."""
 
     subject: Subject
-    options: tuple[str, ...]
+    options: Options
     """Options of `harness explore` that stand for the subject."""
     runs: int
     seed: int = 1
@@ -97,7 +100,8 @@ class Campaign:
 
     def _unit(self, bench: Bench) -> None:
         started = time.monotonic()
-        options = ("--scenario", bench.scenario.name)
+        guest = (option for option in self.options if option[0] in OF_THE_GUEST)
+        options = (("--scenario", bench.scenario.name), *guest)
         longest = 1
         clean: Counter[int] = Counter()
         for seed in self._unit_seeds(bench):
@@ -215,19 +219,13 @@ def shrink_finding(subject: Subject, finding: Finding, budget: int, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(dump(workload), encoding="utf-8")
     finding.seed = shrinker.seed
-    finding.subject = (*_without_workload(finding.subject), "--workload", str(path))
-    finding.subject = (*finding.subject, "--cpus", str(shrinker.cpus))
+    kept = (option for option in finding.subject if option[0] not in OF_THE_WORK)
+    finding.subject = (*kept, ("--workload", str(path)), ("--cpus", str(shrinker.cpus)))
     after = size(workload)
     return (
         f"shrunk in {spent + runs} runs to {path}: {after[0]} tasks and {after[1]} steps "
         f"(from {before[0]} and {before[1]}) on {shrinker.cpus} CPUs"
     )
-
-
-def _without_workload(options: tuple[str, ...]) -> tuple[str, ...]:
-    pairs = zip(options[::2], options[1::2], strict=True)
-    kept = [pair for pair in pairs if pair[0] not in ("--workload", "--cpus", "--ticks")]
-    return tuple(word for pair in kept for word in pair)
 
 
 class _Shrinker:

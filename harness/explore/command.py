@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from harness.machine import ConfigError
 from harness.machine.probe import QemuMissingError
 from harness.toolchain.build import BuildError
 from harness.workload import WorkloadError
+
+if TYPE_CHECKING:
+    from harness.explore.findings import Options
 
 BAD_INPUT, BAD_ENVIRONMENT = 2, 3
 
@@ -76,6 +79,10 @@ def explore_command(
     from harness.explore.scenarios import SCENARIOS
     from harness.machine.plugin import PluginMissingError
 
+    if image is not None and checked:
+        _stop(
+            "--checked chooses among this project's kernels: leave it out with --image", BAD_INPUT
+        )
     tiers = tuple(tier or Engine)
     options = _options(workload, ticks, policy, cpus, image, checked)
     try:
@@ -106,7 +113,7 @@ def _options(
     cpus: int,
     image: Path | None,
     checked: bool,
-) -> tuple[str, ...]:
+) -> Options:
     given = (
         ("--workload", workload),
         ("--ticks", ticks),
@@ -114,5 +121,5 @@ def _options(
         ("--cpus", cpus),
         ("--image", image),
     )
-    words = [word for name, value in given if value is not None for word in (name, str(value))]
-    return (*words, *(["--checked"] if checked else []))
+    chosen = [(name, str(value)) for name, value in given if value is not None]
+    return (*chosen, *([("--checked",)] if checked else []))

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.explore.seed import Seed
+from harness.explore.seed import Engine, Seed
 from harness.explore.unit import Broken
+
+Options = tuple[tuple[str, ...], ...]
+"""Options of `harness explore`, each with its value if it takes one."""
 
 
 @dataclass
@@ -21,8 +24,8 @@ class Finding:
     place: str
     words: str
     seed: Seed
-    subject: tuple[str, ...]
-    """Options of `harness explore` that name what was run: a scenario, or a workload and more."""
+    subject: Options
+    """What was run: a scenario, or a workload and more, and of which guest."""
     times: int = 1
     """Runs that have shown it, repetitions not counted."""
     confirmed: bool = False
@@ -37,7 +40,8 @@ class Finding:
         """A line for a shell that shows it."""
         script = Path(sys.executable).with_name("harness")
         program = [str(script)] if script.exists() else [sys.executable, "-m", "harness.cli"]
-        return shlex.join([*program, "explore", "--replay", str(self.seed), *self.subject])
+        words = [word for option in self.subject for word in option]
+        return shlex.join([*program, "explore", "--replay", str(self.seed), *words])
 
     @property
     def name(self) -> str:
@@ -47,7 +51,8 @@ class Finding:
     def __str__(self) -> str:
         sure = "confirmed" if self.confirmed else "not seen again with its seed"
         if self.identical:
-            sure = "confirmed, the same log byte for byte"
+            same = "end" if self.seed.engine is Engine.UNICORN else "log byte for byte"
+            sure = f"confirmed, the same {same}"
         lines = [
             f"{self.rule} in {self.place}: {self.words}",
             f"  seed {self.seed} ({sure}; {self.times} runs show it)",
@@ -62,7 +67,7 @@ class Book:
 
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
 
-    def add(self, broken: Broken, seed: Seed, subject: tuple[str, ...]) -> Finding | None:
+    def add(self, broken: Broken, seed: Seed, subject: Options) -> Finding | None:
         """Notes what a run has shown; the finding if it is a new one."""
         key = broken.rule, broken.place
         known = self.findings.get(key)

@@ -39,7 +39,7 @@ def test_no_compiler_is_named() -> None:
 @pytest.mark.usefixtures("no_compiler")
 def test_a_campaign_goes_on_without_the_tier(subject: Subject, tmp_path: Path) -> None:
     tiers = (Engine.PLUGIN, Engine.POINTS)
-    campaign = Campaign(subject, ("--cpus", "2"), 1, tiers=tiers, scenarios=(), folder=tmp_path)
+    campaign = Campaign(subject, (("--cpus", "2"),), 1, tiers=tiers, scenarios=(), folder=tmp_path)
     campaign.run()
     assert "no C compiler" in campaign.unavailable[Engine.PLUGIN]
     assert campaign.done == {Engine.POINTS: 1}

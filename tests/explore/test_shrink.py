@@ -14,6 +14,8 @@ from harness.explore.shrink import candidates, shrink, size
 from harness.workload import Workload, library_names, load, validate
 from harness.workload.model import Fork, Wake, walk
 
+SUBJECT = (("--workload", "W8"), ("--ticks", "160"), ("--cpus", "2"), ("--checked",))
+
 
 def uses(workload: Workload, kind: type) -> bool:
     return any(isinstance(step, kind) for t in workload.tasks for _, step in walk(t.program, ()))
@@ -56,12 +58,14 @@ def test_nothing_that_matters_is_lost() -> None:
 def test_a_found_race_shrinks_to_a_file_that_shows_it(raced: Subject, tmp_path: Path) -> None:
     seeds = (Seed.parse(f"points:delay:16:0:{number}") for number in range(1, 60))
     seed, broken = next((s, run.broken[0]) for s in seeds if (run := boot_once(raced, s)).broken)
-    finding = Finding(broken.rule, broken.place, broken.words, seed, ("--cpus", "2"))
+    finding = Finding(broken.rule, broken.place, broken.words, seed, SUBJECT)
     words = shrink_finding(raced, finding, 24, tmp_path)
     (file,) = tmp_path.glob("*.yaml")
     assert str(file) in words and str(file) in finding.command
     smaller = load(file)
     assert size(smaller) < size(raced.workload)
-    cpus = int(finding.subject[finding.subject.index("--cpus") + 1])
+    options = dict(option for option in finding.subject if len(option) > 1)
+    assert ("--checked",) in finding.subject and "--ticks" not in options
+    cpus = int(options["--cpus"])
     again = boot_once(replace(raced, workload=smaller, cpus=cpus), finding.seed)
     assert broken.rule in [each.rule for each in again.broken]
