@@ -80,9 +80,7 @@ def explore_command(
     from harness.machine.plugin import PluginMissingError
 
     if image is not None and checked:
-        _stop(
-            "--checked chooses among this project's kernels: leave it out with --image", BAD_INPUT
-        )
+        _stop("--checked is about this project's kernel: leave it out with --image", BAD_INPUT)
     tiers = tuple(tier or Engine)
     options = _options(workload, ticks, policy, cpus, image, checked)
     try:

@@ -78,7 +78,7 @@ def _interrupt(process: subprocess.Popen[str]) -> None:
         (("--replay", "unicorn:pct:3:9:1"), "tier unicorn needs --scenario: two-wakers"),
         (("--scenario", "five-wakers"), "there is no scenario 'five-wakers': two-wakers"),
         (("--workload", "W99"), "no workload named 'W99'"),
-        (("--image", "x.elf", "--checked"), "--checked chooses among this project's kernels"),
+        (("--image", __file__, "--checked"), "--checked is about this project's kernel: leave"),
     ],
 )
 def test_bad_usage_is_said(words: tuple[str, ...], message: str) -> None:

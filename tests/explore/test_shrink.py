@@ -64,8 +64,8 @@ def test_a_found_race_shrinks_to_a_file_that_shows_it(raced: Subject, tmp_path: 
     assert str(file) in words and str(file) in finding.command
     smaller = load(file)
     assert size(smaller) < size(raced.workload)
-    options = dict(option for option in finding.subject if len(option) > 1)
-    assert ("--checked",) in finding.subject and "--ticks" not in options
+    options = {option[0]: option[-1] for option in finding.subject}
+    assert "--checked" in options and "--ticks" not in options
     cpus = int(options["--cpus"])
     again = boot_once(replace(raced, workload=smaller, cpus=cpus), finding.seed)
     assert broken.rule in [each.rule for each in again.broken]
