@@ -14,7 +14,7 @@ from harness.coverage.scenario import Scenario
 from harness.mutate.equivalent import EQUIVALENT
 from harness.mutate.mutant import Mutant
 from harness.mutate.tree import FOLDER, Tree
-from harness.mutate.trial import HANDLER, Boot, Job, Status, boot_from_json, limit
+from harness.mutate.trial import HANDLER, Boot, Job, Status, boot_from_json, function_of, limit
 
 _START_SECONDS = 0.5
 """What a boot costs however short it is, the judge's time included."""
@@ -134,7 +134,7 @@ def campaign(
         numbers = reaching(mutant, runs, code)
         if mutant.id in EQUIVALENT:
             yield Outcome(mutant, Status.EQUIVALENT, reason=EQUIVALENT[mutant.id])
-        elif not numbers:
+        elif not numbers and function_of(mutant) is None:
             yield Outcome(mutant, Status.NOT_REACHED)
         else:
             boots = tuple(_boot(mutant, runs[n]) for n in numbers[: plan.most_boots])

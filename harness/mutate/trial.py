@@ -92,7 +92,8 @@ def judge_digest() -> str:
 @lru_cache(maxsize=1)
 def calls_digest() -> str:
     """Stands for the code that calls single functions and knows what they have to do."""
-    folders = (ROOT / "tests" / "functions", Path(harness.__file__).parent / "model")
+    own = (Path(harness.__file__).parent / name for name in ("model", "oracle", "trace"))
+    folders = (ROOT / "tests" / "functions", *own)
     return digest_of(path for folder in folders for path in sorted(folder.rglob("*.py")))
 
 
@@ -121,7 +122,9 @@ def boot_once(image: Path, scenario: Scenario, timeout: float) -> Boot:
 
 @dataclass(frozen=True)
 class Job:
-    """A mutant with the boots that reach it, in order, each with its time limit."""
+    """A mutant with the boots that reach it, in order, each with its time limit. Where there are
+    none its function is called all the same.
+    """
 
     tree: Path
     mutant: Mutant
@@ -179,8 +182,9 @@ def attempt(job: Job) -> tuple[Status, list[Boot], str]:
             boots.append(boot)
         if boot.killed and not job.to_the_end:
             break
-    killed = any(boot.killed for boot in boots)
-    return (Status.KILLED if killed else Status.SURVIVED), boots, ""
+    if any(boot.killed for boot in boots):
+        return Status.KILLED, boots, ""
+    return (Status.SURVIVED if job.boots else Status.NOT_REACHED), boots, ""
 
 
 def _trials(job: Job) -> Iterator[tuple[str, Scenario | None, float]]:

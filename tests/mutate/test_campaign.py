@@ -73,6 +73,19 @@ def chosen(tree: Tree) -> list[Mutant]:
     ]
 
 
+def test_what_no_boot_reaches_is_called_all_the_same(ground: Ground) -> None:
+    """The second policy's functions, with boots of the first; one that properties speak about, and
+    one that they do not."""
+    found: dict[str, Status] = {}
+    for name, number in (("priority.s:priority_of", 2), ("pick.s:pick_runnable", 8)):
+        file = f"guest/veridian/{name.partition(':')[0]}"
+        wanted = f"guest/veridian/{name}:{number}:negate"
+        made = mutants_of(file, ground.tree.read(file))
+        (outcome,) = ground.campaign([m for m in made if m.id == wanted]).values()
+        found[name] = outcome.status
+    assert list(found.values()) == [Status.KILLED, Status.NOT_REACHED]
+
+
 @pytest.fixture(scope="module")
 def outcomes(ground: Ground) -> dict[str, Outcome]:
     return ground.campaign(chosen(ground.tree))
