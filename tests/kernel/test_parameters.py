@@ -130,6 +130,10 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(kernel: Kernel) -> 
 def test_a_parameter_without_a_value_is_refused(kernel: Kernel) -> None:
     with pytest.raises(RefusedError, match="REFUSED boot parameter seed=: expected a decimal"):
         parse(kernel, "seed")
+    for key in ("fix", "ring"):
+        kernel.printed = ""
+        with pytest.raises(RefusedError, match=f"REFUSED boot parameter {key}=: expected one of"):
+            parse(kernel, f"policy=none {key}")
 
 
 def test_a_second_equals_sign_belongs_to_the_value(kernel: Kernel) -> None:
