@@ -29,7 +29,6 @@
 PUBLIC test_ipi
 test_ipi:
     FRAME
-    mov qword ptr [rip + pings], 0
     cmp qword ptr [rip + cpu_count], POLLING_PAIRS_UP_TO
     ja .halted
     cmp dword ptr [rip + param_clock], 0
@@ -84,7 +83,6 @@ ping_others:
     je .next
     mov edi, ebx
     call ipi_measure
-    lock inc qword ptr [rip + pings]
 .next:
     inc ebx
     cmp rbx, qword ptr [rip + cpu_count]
@@ -173,8 +171,6 @@ test_spin_lock:
     .long LOCK_FREE, 0, 0, 0
 
 .section .bss
-pings:
-    .zero 8
 lock_count:
     .zero 8
 lock_failures:

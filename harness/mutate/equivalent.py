@@ -52,4 +52,7 @@ EQUIVALENT: Mapping[str, str] = {
     "guest/veridian/queue.s:ring_of:11:drop": "no normal task is better than SYSTEM_HIGH",
     "guest/veridian/queue.s:ring_of:11:plus1": "no normal task is better than SYSTEM_HIGH",
     "guest/veridian/queue.s:ring_of:12:drop": "no normal task is better than SYSTEM_HIGH",
+    "guest/selftest/hardware.s:test_exceptions:11:drop": "a jump does not move the stack",
+    "guest/selftest/hardware.s:test_exceptions:11:swap": "a jump does not move the stack",
+    "guest/selftest/smp.s:lock_rounds:7:drop": "spin_lock keeps rdi, which is that lock already",
 }

@@ -12,7 +12,7 @@ from tests.kernel.sleepers import Sleepers
 ATOMIC = {
     "spin_lock": ["cmpxchg"], "spin_trylock": ["cmpxchg"], "panic_report": ["cmpxchg"],
     "trace_emit": ["xadd"], "workload_op_fork": ["inc"], "workload_op_exit": ["dec"],
-    "lapic_look": ["inc"], "ping_others": ["inc"], "lock_rounds": ["inc"],
+    "lapic_look": ["inc"], "lock_rounds": ["inc"],
     "switch_task": ["inc", "inc"],
 }  # fmt: skip
 

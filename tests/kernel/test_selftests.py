@@ -142,7 +142,9 @@ def pings(kernel: Kernel) -> list[tuple[int, int]]:
     return made
 
 
-@pytest.mark.parametrize(("clock", "cpus", "rounds"), [(0, CPUS, 2), (1, CPUS, 1), (0, 17, 1)])
+@pytest.mark.parametrize(
+    ("clock", "cpus", "rounds"), [(0, CPUS, 2), (1, CPUS, 1), (0, 16, 2), (0, 17, 1)]
+)
 def test_ipi_tries_all_pairs_polling_and_halted(
     kernel: Kernel, clock: int, cpus: int, rounds: int
 ) -> None:
@@ -171,7 +173,6 @@ def test_a_cpu_pings_all_but_itself(kernel: Kernel, cpu: int) -> None:
     kernel.call("ping_others")
     pinged = [made[0] for made in kernel.called("ipi_measure")]
     assert pinged == [other for other in range(CPUS) if other != cpu]
-    assert kernel.word("pings") == CPUS - 1
 
 
 @pytest.mark.parametrize(
