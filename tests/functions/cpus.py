@@ -107,6 +107,9 @@ class Cpus:
         for rq in self.rqs:
             self.mirror.compare_runqueue(rq)
             assert self.load(rq.cpu, "curr") == self.mirror.task(rq.curr), f"curr of {rq.cpu}"
+            for name, array in (("active", rq.active), ("expired", rq.expired)):
+                at = self.mirror.array(rq, rq.arrays.index(array))
+                assert self.load(rq.cpu, name) == at, f"{name} of {rq.cpu}"
             for number, array in enumerate(rq.arrays):
                 self.mirror.compare_array(self.mirror.array(rq, number), array)
                 self._compare_in(array.queue, rq, number)

@@ -23,6 +23,7 @@ from tests.functions import (  # noqa: F401
     shape,
     standing,
     threads,
+    wakeups,
 )
 from tests.functions.agreement import PROPERTIES
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from harness.model import core as model
 from harness.model.constants import Now, Policy, State
 from harness.model.fixes import Fix, Fixes
+from harness.model.prio import expired_starving, task_interactive
 from harness.model.task import Task
-from harness.model.tick import scheduler_tick
+from harness.model.tick import TickAction, scheduler_tick
 from tests.functions.agreement import agrees, corrections, sleep_avgs, static_prios
 from tests.functions.cpus import EXPIRED, HERE, RUNS, WAITS, Cpus
 from tests.functions.guest import Guest, Logged
@@ -31,14 +32,17 @@ class Other:
     expired: bool
     activated: int
     static_prio: int
+    waited: int
+    """Nanoseconds, negative where clocks disagree."""
 
 
 others = st.builds(
     Other,
     prios,
     st.booleans(),
-    st.sampled_from([-1, 0, 0, 1, 2]),
+    st.sampled_from([-1, 0, 1, 1, 2]),
     st.sampled_from([100, 120, 139]),
+    st.sampled_from([0, 3_000_000, 400_000_000, -5]),
 )
 
 
@@ -94,7 +98,7 @@ class Bench:
         self.p.sched_info.last_arrival = 3
         for number, one in enumerate(scene.waiting):
             other = Task(FIRST + number, prio=one.prio, static_prio=one.static_prio)
-            other.activated, other.timestamp = one.activated, NOW - 3_000_000 * number
+            other.activated, other.timestamp = one.activated, NOW - one.waited
             self.cpus.place(other, EXPIRED if one.expired else WAITS)
         rq.expired_timestamp, rq.best_expired_prio = scene.expired_since, scene.best_expired
         for each in self.cpus.rqs:
@@ -124,8 +128,20 @@ def ticked(guest: Guest, scene: Scene, logging: bool) -> None:
     tick = scheduler_tick(bench.rq, bench.now, CPUS)
     assert calls == [(bench.cpus.queue(HERE), int(tick.idle), scene.jiffies)]
     account = Logged("account", (CURRENT, NOW, scene.jiffies, before))
-    bench.cpus.check_logged([account] if scene.prio < 140 else [], on=logging)
+    events = [account] if scene.prio < 140 else []
+    if tick.action in (TickAction.TO_EXPIRED, TickAction.TO_ACTIVE):
+        events.append(expiry(bench, scene, tick.action))
+    bench.cpus.check_logged(events, on=logging)
     bench.cpus.compare()
+
+
+def expiry(bench: Bench, scene: Scene, action: TickAction) -> Logged:
+    """What the log has of the end of a slice: where the task goes, and why."""
+    p, rq = bench.p, bench.rq
+    why = task_interactive(p), expired_starving(rq, scene.jiffies)
+    after = int(action is TickAction.TO_EXPIRED), p.prio, p.time_slice
+    times = rq.expired_timestamp, scene.best_expired
+    return Logged("expire", (p.pid, *after, *map(int, why), *times))
 
 
 @agrees("sched_yield", "yield_count", given=st.tuples(scenes, st.booleans(), st.integers(0, 1)))
@@ -203,7 +219,11 @@ def next_one(
     alone = bench.rq.nr_running == 0 or (
         bench.rq.nr_running == 1 and prev is not bench.rq.idle and bool(prev.state) and not preempt
     )
-    model.schedule(bench.rq, bench.now, preempt=preempt)
+    events = decided(bench, scene, preempt)
+    assert [event for event in guest.events if event.name in DECISIONS] == (
+        events if logging else []
+    )
+    assert logging or not guest.events
     after = bench.rq.curr
     if preempt:
         after.preempt_active = False
@@ -215,3 +235,22 @@ def next_one(
     if not preempt:
         assert guest.interruptible == interrupts
     cpus.compare()
+
+
+DECISIONS = ("schedule", "swap", "pick", "switch")
+
+
+def decided(bench: Bench, scene: Scene, preempt: bool) -> list[Logged]:
+    """schedule() on the model's side, and what the log has of its decisions."""
+    rq, prev = bench.rq, bench.p
+    entry = prev.pid, NOW, scene.jiffies, int(prev.state), int(preempt), prev.sleep_avg
+    events = [Logged("schedule", entry)]
+    departure = model.put_prev(rq, NOW, preempt=preempt)
+    decision = model.decide(rq, NOW)
+    chosen = decision.next
+    if decision.swap:
+        events.append(Logged("swap", (HERE,)))
+    events.append(Logged("pick", (chosen.pid, chosen.prio, rq.nr_running)))
+    if model.commit(rq, departure, decision, bench.now):
+        events.append(Logged("switch", (prev.pid, chosen.pid, int(departure.voluntary))))
+    return events

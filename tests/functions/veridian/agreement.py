@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.functions.agreement import Property
 
-EXAMPLES = 100
+EXAMPLES = 150
 """Fewer than for the other policy: each of them is a whole machine."""
 
 PROPERTIES: list[Property] = []

@@ -259,7 +259,7 @@ def moving_tasks(guest: Guest, scene: Scene, to: int) -> None:
     p, memory = kernel.tasks[0], kernel.memory
     at, asked = memory.at(p), p.cpu
 
-    def moves() -> None:
+    def moves(_: int) -> None:
         guest.store(guest.task, at, "cpu", to)
 
     found = kernel.call("task_info_lock", at, at_lock=moves)

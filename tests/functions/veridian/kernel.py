@@ -46,6 +46,8 @@ class Kernel:
         self.acting = self.world.cpus[scene.here]
         self.enter(scene.here)
         self.events: list[Event] = []
+        self._by_others: dict[int, int] = {}
+        """Which of the events, by position, are another CPU's."""
 
     def _crowded(self, number: int) -> Task:
         p = Task(FIRST_OF_CROWD + number, cpu=CPUS[0], since=self.scene.jiffies)
@@ -114,12 +116,13 @@ class Kernel:
         *arguments: int,
         allocated: int = 0,
         others: Callable[[], None] = lambda: None,
-        at_lock: Callable[[], None] = lambda: None,
+        at_lock: Callable[[int], None] = lambda at: None,
         interrupts: bool = False,
         **registers: int,
     ) -> int:
         """Calls a function and keeps what it logs. With interrupts on it has to leave them so."""
         self.guest.events.clear()
+        self._by_others.clear()
         self.guest.set_word("param_loglevel", 2)
         try:
             with self.stubs.active():
@@ -131,7 +134,7 @@ class Kernel:
                 assert self.guest.interruptible == interrupts, "interrupts"
         finally:
             self.guest.set_word("param_loglevel", 0)
-            self.events = [self._event(logged) for logged in self.guest.events]
+            self.events = [self._event(*one) for one in enumerate(self.guest.events)]
         return result
 
     def quietly(
@@ -151,7 +154,12 @@ class Kernel:
         self.guest.call("spin_unlock", self.memory.cpu(cpu))
         self.world.contexts[self.acting.number].locks.discard(cpu)
 
-    def _event(self, logged: Logged) -> Event:
+    def happens(self, cpu: int, name: str, *values: int) -> None:
+        """Another CPU does something during the call."""
+        self._by_others[len(self.guest.events)] = cpu
+        self.guest.events.append(Logged(name, values))
+
+    def _event(self, number: int, logged: Logged) -> Event:
         kind = event_type(logged.name)
         values: list[Value] = []
         for field, word in zip(kind.fields, logged.arguments, strict=True):
@@ -160,7 +168,8 @@ class Kernel:
             else:
                 signed = field.kind is Kind.SIGNED and word & SIGN
                 values.append(word - MODULUS if signed else word)
-        return Event(0, self.acting.number, 0, kind, tuple(values))
+        cpu = self._by_others.get(number, self.acting.number)
+        return Event(0, cpu, 0, kind, tuple(values))
 
     def follow(self) -> None:
         """Replays what was logged. Raises AssertionError where it contradicts itself, the machine

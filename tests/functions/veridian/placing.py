@@ -77,6 +77,31 @@ def places(guest: Guest, scene: Scene, how: tuple[int, int]) -> None:
     assert kernel.stubs.lines == ([] if p.allowed == allowed else [warning])
 
 
+@agrees("place_task", given=st.tuples(nowhere, st.sampled_from([(1, 0), (0, 0), (0, 1)])))
+def places_again(guest: Guest, scene: Scene, how: tuple[int, int]) -> None:
+    """The CPU that was chosen goes offline while its lock is waited for."""
+    kernel = Kernel(guest, scene)
+    p, memory = kernel.tasks[-1], kernel.memory
+    gone: list[int] = []
+
+    def leaves(lock: int) -> None:
+        cpu = next(cpu for cpu in kernel.cpus if memory.cpu(cpu.number) == lock)
+        if gone or cpu.number == 0 or not cpu.online or not cpu.is_idle:
+            return
+        gone.append(cpu.number)
+        online = scene.online & ~(1 << cpu.number)
+        guest.store(memory.info, lock, "online", 0)
+        guest.set_word("online_cpus", online)
+        other = next(other.number for other in kernel.cpus if other is not kernel.acting)
+        kernel.happens(other, "v_cpu_down", cpu.number, online)
+
+    kernel.lock(p.cpu)
+    kernel.context.claim = Claim(p, p.cpu, woken=bool(how[0]), migrates=bool(how[1]))
+    kernel.call("place_task", memory.at(p), *how, at_lock=leaves)
+    kernel.done()
+    assert kernel.world.cpus[p.cpu].online
+
+
 @agrees("find_least_loaded", "load_read", given=st.tuples(nowhere))
 def finds(guest: Guest, scene: Scene) -> None:
     """What it answers, all loads being as the model has them."""

@@ -74,8 +74,8 @@ class Stubs:
         self.waited = 0
         self.others: Callable[[], None] = lambda: None
         """What another CPU does when this one waits for it."""
-        self.at_lock: Callable[[], None] = lambda: None
-        """What happens when a lock is about to be taken."""
+        self.at_lock: Callable[[int], None] = lambda at: None
+        """What happens when the lock at an address is about to be taken."""
         self.requests: list[tuple[int, int]] = []
         """Bytes and alignment of memory that was asked for."""
         self.free: list[int] = []
@@ -144,7 +144,7 @@ class Stubs:
 
     def _lock(self, *_: object) -> None:
         if self._active:
-            self.at_lock()
+            self.at_lock(self._register("RDI"))
 
     def _allocate(self) -> int:
         self.requests.append((self._register("RDI"), self._register("RSI")))

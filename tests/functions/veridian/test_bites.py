@@ -12,10 +12,9 @@ from hypothesis.errors import Flaky
 from harness.toolchain.image import Image
 from tests.functions.guest import Guest
 from tests.functions.machine import RET, CallError
-from tests.functions.veridian.properties import PROPERTIES
+from tests.functions.veridian.properties import EXAMPLES, PROPERTIES
 
 SOURCES = Path(__file__).parents[3] / "guest" / "veridian"
-EXAMPLES = 100
 _FUNCTION = re.compile(r"^(?:PUBLIC|PRIVATE) (\w+)$", re.MULTILINE)
 _PARTS_OF_DEFECTS = {"migrate_unlocked", "pick_runnable"}
 """What only a guest with a defect of the original executes."""
