@@ -14,6 +14,7 @@ from harness.toolchain.image import Image
 from tests.functions.guest import Guest
 from tests.functions.machine import CallError
 from tests.functions.properties import PROPERTIES
+from tests.functions.veridian import properties as veridian
 
 EXAMPLES = 400
 DISAGREES = 9
@@ -22,7 +23,7 @@ DISAGREES = 9
 def disagreement(path: Path, function: str) -> str | None:
     """The first property that fails for a function of an image, and how."""
     with Image(path) as image:
-        for held in PROPERTIES:
+        for held in (*PROPERTIES, *veridian.PROPERTIES):
             if function not in held.functions:
                 continue
             try:
