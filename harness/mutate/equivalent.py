@@ -55,4 +55,8 @@ EQUIVALENT: Mapping[str, str] = {
     "guest/selftest/hardware.s:test_exceptions:11:drop": "a jump does not move the stack",
     "guest/selftest/hardware.s:test_exceptions:11:swap": "a jump does not move the stack",
     "guest/selftest/smp.s:lock_rounds:7:drop": "spin_lock keeps rdi, which is that lock already",
+    "guest/veridian/attributes.s:affinity_change:34:drop": "ready_remove keeps rdi, which is rbx",
+    "guest/veridian/attributes.s:affinity_change:34:swap": "ready_remove keeps rdi, which is rbx",
+    "guest/veridian/fork.s:task_prepare:5:drop": "vtask_init keeps rdi, which is rbx",
+    "guest/veridian/fork.s:task_prepare:5:swap": "vtask_init keeps rdi, which is rbx",
 }
