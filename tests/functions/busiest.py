@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
@@ -64,7 +64,7 @@ def shapes(draw: st.DrawFn) -> Shape:
 class Recorder:
     """Reads loads for the model, and notes what the guest has to log of them."""
 
-    def __init__(self, loads: Sequence[LoadRead]) -> None:
+    def __init__(self, loads: Sequence[LoadRead] | Mapping[int, LoadRead]) -> None:
         self.loads = loads
         self.events: list[Logged] = []
 

@@ -18,7 +18,7 @@ from harness.model.migrate import find_idlest_cpu
 from harness.model.task import Task
 from harness.model.wake import Placement, PlaceReason, place, wake_idle
 from tests.functions.agreement import agrees
-from tests.functions.busiest import reads
+from tests.functions.busiest import Recorder, reads
 from tests.functions.guest import Guest, Logged
 from tests.functions.machine import Layout
 
@@ -283,8 +283,10 @@ def idlest(
         found[here] = LoadRead(max(border + off, 0), 99)
     for cpu, load in found.items():
         bench.load(cpu, load)
-    wanted = find_idlest_cpu(p, here, bench.domains[0], lambda cpu: found[cpu], online)
-    assert guest.call("find_idlest_cpu", bench.task, here, bench.at[0]) == wanted
+    wanted = find_idlest_cpu(p, here, bench.domains[0], read := Recorder(found), online)
+    with guest.logging():
+        assert guest.call("find_idlest_cpu", bench.task, here, bench.at[0]) == wanted
+    assert guest.events == read.events
 
 
 @agrees("wake_place", given=st.tuples(wakings, half_loads, half_loads))
