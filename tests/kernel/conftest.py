@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.boot import default_image
 from harness.toolchain.image import Image
+from tests.kernel.image import image_path
 from tests.kernel.kernel import Kernel
 from tests.kernel.sleepers import Sleepers
 
 
 @pytest.fixture(scope="session")
 def kernel_image() -> Iterator[Image]:
-    with Image(default_image()) as opened:
+    with Image(image_path()) as opened:
         yield opened
 
 
@@ -32,7 +32,7 @@ def sleepers(kernel_image: Image) -> Sleepers:
 
 @pytest.fixture(scope="session")
 def checked_image() -> Iterator[Image]:
-    with Image(default_image(checked=True)) as opened:
+    with Image(image_path(checked=True)) as opened:
         yield opened
 
 

@@ -216,6 +216,17 @@ def refused(r: Rings) -> None:
     r.set(nr_running=4 + SLOTS + 1)
 
 
+def in_the_other_word(r: Rings) -> None:
+    """The first normal ring has a task, and the real-time rings' word says so."""
+    r.fill(RT_RINGS, [r.waiting(RT_RINGS)], head=0)
+    r.set(rt_bitmap=1 << 7 | 1 << RT_RINGS, nr_running=5, load=60)
+
+
+def in_the_normal_word(r: Rings) -> None:
+    """The same of the idle ring and the normal rings' word."""
+    r.set(normal_bitmap=1 << 1 | 1 << IDLE_RING - RT_RINGS, idle_flag=0)
+
+
 BROKEN_RINGS: list[tuple[str, Callable[[Rings], object]]] = [
     ("V1", lambda r: r.set(rt_bitmap=1 << 7 | 1 << RT_RINGS)),
     ("V1", lambda r: r.set(normal_bitmap=1 << 1 | 1 << 4)),
@@ -245,7 +256,7 @@ BROKEN_RINGS: list[tuple[str, Callable[[Rings], object]]] = [
     ("V1", overflowing(overflowed=2)), ("V1", overflowing(overflowed=4)),
     ("V1", overflowing(overflowed=0)), ("V1", overflowing(overflow_first=0)),
     ("V1", overflowing(overflow_last=0)),
-    ("V1", behind_with_room),
+    ("V1", behind_with_room), ("V1", in_the_other_word), ("V1", in_the_normal_word),
     ("V1", then(lambda r: r.overflow(0), lambda r: r.set_ring(5, count=2 * SLOTS))),
     ("V2", lambda r: r.set(nr_running=3)),
     ("V2", lambda r: r.set(nr_running=5)),

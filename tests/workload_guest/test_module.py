@@ -11,7 +11,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.boot import default_image
 from harness.toolchain.image import Image
 from harness.workload import BlobError, decode, encode, library_names, load
 from harness.workload.document import parse
@@ -27,6 +26,7 @@ from harness.workload.layout import (
     Op,
     Operand,
 )
+from tests.kernel.image import image_path
 from tests.workload.generate import workloads
 from tests.workload_guest.module import Reader, RefusedError, change, sealed
 
@@ -60,14 +60,14 @@ CODE = RECORDS + len(SMALL_IMAGE.tasks) * TASK.size + len(SMALL_IMAGE.masks) * M
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
-    with Image(default_image()) as image:
+    with Image(image_path()) as image:
         yield Reader(image)
 
 
 def test_operands_are_those_of_the_layout() -> None:
     """One byte for each of a, b, c and d of each operation."""
     kinds = [(spec.a, spec.b, spec.c, spec.d) for spec in sorted(OPERATIONS, key=lambda s: s.op)]
-    with Image(default_image()) as image:
+    with Image(image_path()) as image:
         symbol = image.symbols["workload_operands"]
         assert image.read(symbol.address, symbol.size) == bytes(sum(kinds, ()))
 
