@@ -102,6 +102,7 @@ def affinities(guest: Guest, scene: Scene, mask: int, gives_in: bool) -> None:
 def leaving_cpus(guest: Guest, scene: Scene, number: int) -> None:
     kernel = Kernel(guest, scene)
     there = number in CPUS and kernel.world.cpus[number].online
+    busy = there and not kernel.world.cpus[number].is_idle
     due = -EINVAL if number >= COUNT else -EBUSY if not number or not there else OK
     assert kernel.call("veridian_cpu_down", number, interrupts=True) & U32 == due & U32
     if due == -EBUSY and number:
@@ -110,6 +111,8 @@ def leaving_cpus(guest: Guest, scene: Scene, number: int) -> None:
     if due == OK:
         cpu = kernel.world.cpus[number]
         assert not cpu.online
+        told = [e for e in kernel.events if e.name == "v_kick" and e.number("rq") == number]
+        assert len(told) == busy, "whoever runs there is told to leave"
         assert not len(cpu.queue)
 
 

@@ -25,6 +25,7 @@ from tests.functions.veridian.kernel import NOT_RECREATED, Kernel
 from tests.functions.veridian.memory import COUNTERS, LEAST, TIMES, Memory
 from tests.functions.veridian.placing import some_scenes
 from tests.functions.veridian.scenes import CPUS, STANDINGS, Scene, Standing, scenes, standings
+from tests.functions.veridian.stubs import RefusedError
 
 WAITED = (0, 1, 99, 100, 101, 1999, 2000, 2099, 2100, 1 << 33)
 GARBAGE = b"\xa5"
@@ -226,6 +227,20 @@ def tables(guest: Guest, cpus: int, tasks: int, number: int) -> None:
     assert kernel.stubs.requests == ([(size, line) for size in sizes] if number == 0 else [])
     assert [guest.word("cpu_infos"), guest.word("vtasks")] == where
     assert guest.word("online_cpus") >> number & 1
+
+
+@agrees("veridian_init_cpu", given=st.tuples(st.integers(65, 255)))
+def too_many_cpus(guest: Guest, cpus: int) -> None:
+    """A mask has no bits for them."""
+    kernel = Kernel(guest, NOTHING)
+    guest.write(guest.addresses["apic_count"], cpus.to_bytes(4, "little"))
+    try:
+        kernel.quietly("veridian_init_cpu")
+    except RefusedError:
+        words = f"it schedules up to 64 CPUs, there are {cpus}"
+        assert kernel.stubs.lines == [f"REFUSED policy=veridian: {words}"]
+    else:
+        raise AssertionError("it starts")
 
 
 @agrees("task_end", given=st.tuples(some_scenes))

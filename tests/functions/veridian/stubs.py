@@ -21,6 +21,10 @@ Handler = Callable[[], int | None]
 """What a function does instead of its own work; gives what it returns."""
 
 
+class RefusedError(CallError):
+    """The guest does not start."""
+
+
 class Stubs:
     """Time, the change of stacks, the console, interrupts and other CPUs, for one guest.
 
@@ -50,6 +54,7 @@ class Stubs:
             "relax_spin": self._relax,
             "task_bury": self._bury,
             "memory_alloc": self._allocate,
+            "refuse": self._refuse,
             "task_allocate": lambda: self.allocated,
         }
         for name in guest.addresses:
@@ -145,6 +150,9 @@ class Stubs:
     def _lock(self, *_: object) -> None:
         if self._active:
             self.at_lock(self._register("RDI"))
+
+    def _refuse(self) -> None:
+        raise RefusedError("refused")
 
     def _allocate(self) -> int:
         self.requests.append((self._register("RDI"), self._register("RSI")))
