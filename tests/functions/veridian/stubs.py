@@ -156,6 +156,8 @@ class Stubs:
 
     def _allocate(self) -> int:
         self.requests.append((self._register("RDI"), self._register("RSI")))
+        if not self.free:
+            raise CallError("it asks for memory")
         return self.free.pop(0)
 
     def _bury(self) -> None:
