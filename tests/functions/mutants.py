@@ -72,6 +72,7 @@ EQUIVALENT = {
     ("sched_yield", "'mov rdi, r12' removed"): "dequeue_task keeps it",
     ("preempt_schedule", "'mov rax, qword ptr gs:[0x10]' removed"): "schedule ends with it there",
     ("schedule_once", "'mov rdi, rbx' removed"): "schedule_account ends with it in rdi",
+    ("schedule_credit", "'mov rdi, r14' removed"): "dequeue_task and recalc_task_prio keep it",
     ("schedule_leave", "'mov rdi, r12' removed"): "its caller has it there",
     ("topology_span", "'mov edi, ebx' removed"): "topology_key keeps edi",
     ("domain_panic", "'mov rdi, rax' removed"): "format_unsigned ends with both the same",

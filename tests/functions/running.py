@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -232,6 +232,7 @@ def next_one(
         wanted.append(f"bury {cpus.mirror.task(prev):#x}")
     assert calls == wanted
     assert guest.own("curr") == cpus.mirror.task(after)
+    assert guest.own("switches") == calls.count("switch")
     if not preempt:
         assert guest.interruptible == interrupts
     cpus.compare()
@@ -254,3 +255,13 @@ def decided(bench: Bench, scene: Scene, preempt: bool) -> list[Logged]:
     if model.commit(rq, departure, decision, bench.now):
         events.append(Logged("switch", (prev.pid, chosen.pid, int(departure.voluntary))))
     return events
+
+
+@agrees("schedule", "schedule_once", "schedule_pick", "schedule_credit", "schedule_run_time",
+        given=st.tuples(scenes, others, st.sampled_from([frozenset(), frozenset({Fix.L06})]),
+                        st.booleans()))  # fmt: skip
+def credited(guest: Guest, scene: Scene, woken: Other, fixes: Fixes, logging: bool) -> None:
+    """The one that waits has been woken, perhaps by a clock that is ahead."""
+    woken = replace(woken, prio=max(woken.prio, 100), activated=max(woken.activated, 1))
+    scene = replace(scene, waiting=[woken], expired=False)
+    next_one(guest, scene, State.INTERRUPTIBLE, False, fixes, logging, 0)
