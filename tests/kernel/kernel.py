@@ -148,11 +148,15 @@ class Kernel(Guest):
 
     def run_to(self, start: int, end: int) -> list[int]:
         """What the code from one address to another leaves on the stack, lowest first."""
+        self.execute(start, end)
+        pointer = self.pointer
+        return self.words(pointer, (self._stack_pointer - pointer) // 8)
+
+    def execute(self, start: int, end: int) -> None:
+        """Runs the code from one address to another, which has to get there."""
         self._uc.context_restore(self._start)
         self._uc.emu_start(start, end, count=100)
         assert self._uc.reg_read(x86.UC_X86_REG_RIP) == end
-        pointer = self.pointer
-        return self.words(pointer, (self._stack_pointer - pointer) // 8)
 
     def interrupt(self, vector: int, error: int) -> tuple[dict[str, int], dict[str, int]]:
         """Has `interrupt_entry` run up to its ``iretq``; all registers before and after, the stack

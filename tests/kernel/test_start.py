@@ -254,6 +254,13 @@ def test_the_way_through_a_run(kernel: Kernel, header: int, monitor: int, then: 
     assert kernel.number("run_failures") == 3, "what fails in the self-tests fails the run"
 
 
+def test_the_boot_cpu_begins_on_the_stack_of_its_idle_task(kernel: Kernel) -> None:
+    at, size = Layout.of(kernel.image, "cpu_block").fields["idle_stack"]
+    kernel.map_pages(page := kernel.addresses["boot_block"] + at + size - PAGE, 1)
+    kernel.execute(kernel.find("boot_long_mode", "lea rsp"), kernel.addresses["kernel_main"])
+    assert kernel.pointer == page + PAGE - 8
+
+
 def test_the_boot_cpu_is_set_up(kernel: Kernel) -> None:
     kernel.stand_ins("console_init", "percpu_init", "idt_init", "idt_load")
     kernel.stand_in("lapic_id", lambda *_: 7, clobbers=())
