@@ -22,6 +22,7 @@ class Queue:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        kernel.genuine("invariant_structure")
         kernel.configure(HZ, CPUS)
         kernel.set_word("task_count", 20)
         self.layout, self.array = kernel.runqueue, kernel.array
@@ -98,6 +99,7 @@ class Rings:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        kernel.genuine("invariant_rings")
         self.info, self.ring, self.vtask = (
             Layout.of(kernel.image, name) for name in ("cpu_info", "ring", "vtask")
         )
