@@ -13,7 +13,7 @@ ATOMIC = {
     "spin_lock": ["cmpxchg"], "spin_trylock": ["cmpxchg"], "panic_report": ["cmpxchg"],
     "trace_emit": ["xadd"], "workload_op_fork": ["inc"], "workload_op_exit": ["dec"],
     "lapic_look": ["inc"], "lock_rounds": ["inc"],
-    "switch_task": ["inc", "inc"],
+    "switch_task": ["inc", "inc"], "sleeper_task": ["inc"],
 }  # fmt: skip
 
 
