@@ -108,6 +108,19 @@ def full_rings(guest: Guest, scene: Scene, steps: list[tuple[str, int]]) -> None
     queues(guest, scene, 0, steps)
 
 
+@agrees(*QUEUE, given=st.tuples(scenes(4), st.sampled_from(CPUS)))
+def idle_tasks(guest: Guest, scene: Scene, number: int) -> None:
+    """The last ring, which is for what only a defect of the original queues."""
+    kernel = Kernel(guest, scene)
+    desk = Desk(kernel, number)
+    desk.enter(desk.cpu.idle, at_head=False)
+    kernel.compare()
+    while len(desk.cpu.queue):
+        desk.do("dequeue", 0)
+    kernel.compare()
+    desk.same(desk.call("queue_first"), None)
+
+
 def waiting(cpu: Cpu) -> list[Task]:
     return list(cpu.queue.tasks())
 
