@@ -126,4 +126,5 @@ EQUIVALENT: Mapping[str, str] = {
     "guest/veridian/attributes.s:affinity_change:34:swap": "ready_remove keeps rdi, which is rbx",
     "guest/veridian/fork.s:task_prepare:5:drop": "vtask_init keeps rdi, which is rbx",
     "guest/veridian/fork.s:task_prepare:5:swap": "vtask_init keeps rdi, which is rbx",
+    "guest/veridian/load.s:find_least_loaded:40:drop": "V19's way: CPU 0 of equals, too",
 }
