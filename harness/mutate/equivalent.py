@@ -127,4 +127,5 @@ EQUIVALENT: Mapping[str, str] = {
     "guest/veridian/fork.s:task_prepare:5:drop": "vtask_init keeps rdi, which is rbx",
     "guest/veridian/fork.s:task_prepare:5:swap": "vtask_init keeps rdi, which is rbx",
     "guest/veridian/load.s:find_least_loaded:40:drop": "V19's way: CPU 0 of equals, too",
+    "guest/veridian/queue.s:ring_mark:6:minus1": "ring 29 is for a priority that nobody has",
 }
