@@ -31,6 +31,8 @@ OWN = {
     "schedstat_print": "the monitor shows numbers; nothing is decided",
     "update_cpu_load": "its own CPU's figure",
     "cpu_info_init": "CPUs start one after the other",
+    "veridian_cpu_down": "under hotplug_lock, for the log",
+    "veridian_cpu_up": "under hotplug_lock, for the log",
     "hotplug_leave": "under hotplug_lock and the cpu_info's",
     "hotplug_enter": "what it has just written, for the log",
 }
@@ -61,7 +63,7 @@ POINTS = {
     # Tasks and CPUs that may change or go.
     "set_user_nice": 2, "veridian_set_nice": 2, "hotplug_drain": 2,
     "fallback_cpu": 2, "task_check_unused": 1, "task_reap": 1, "workload_done": 2,
-    "schedule_pass": 1, "veridian_set_cpus": 2, "veridian_cpu_down": 1, "veridian_cpu_up": 2,
+    "schedule_pass": 1, "veridian_set_cpus": 2, "veridian_cpu_up": 1,
     "hotplug_join": 1, "fifo_tick": 1, "ipi_measure": 2,
 }  # fmt: skip
 """Points that each function has."""

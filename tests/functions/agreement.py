@@ -18,6 +18,7 @@ from harness.model.constants import MAX_PRIO, NS_PER_SECOND
 from harness.model.fixes import ALL_FIXES, NO_FIXES, Fix, Fixes
 from tests.functions.guest import Guest
 
+EXAMPLES = 400
 HERTZ = (1000, 100, 250)
 CPUS = (1, 2, 3, 4, 255)
 CORNERS = (0, 1, 62, 63, 64, 65, 99, 100, 101, 119, 120, 127, 128, 129, 138, 139)
@@ -49,17 +50,19 @@ class Property:
     functions: tuple[str, ...]
     cases: st.SearchStrategy[tuple[Any, ...]]
     check: Callable[..., None]
+    examples: int = EXAMPLES
+    """Cases that the suite tries, and a campaign of mutants, too."""
 
     @property
     def name(self) -> str:
         return self.check.__name__
 
-    def hold(self, guest: Guest, examples: int, *, shrink: bool = True) -> None:
-        """Tries that many cases, the same ones in every run."""
+    def hold(self, guest: Guest, *, examples: int | None = None, shrink: bool = True) -> None:
+        """Tries its cases, or so many of them, the same ones in every run."""
         phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
 
         @settings(
-            max_examples=examples,
+            max_examples=examples or self.examples,
             deadline=None,
             derandomize=True,
             phases=phases,

@@ -101,7 +101,7 @@ class Pushing:
         given=st.tuples(partitions, st.lists(flags, min_size=3, max_size=3), st.integers(0, 63),
                         st.lists(st.booleans(), min_size=1, max_size=3), st.integers(1, 5),
                         st.sampled_from([63, 63, 31, 0b101011]), st.sampled_from([0, 0, 0b100]),
-                        st.integers(0, 5), corrections(Fix.L11), st.booleans()))  # fmt: skip
+                        st.integers(1, 5), corrections(Fix.L11), st.booleans()))  # fmt: skip
 def pushed(
     guest: Guest, spans: Sequence[tuple[int, Sequence[int]]], kinds: list[SDFlag], idle: int,
     pulled: list[bool], running: int, online: int, gone: int, asker: int, fixes: Fixes,

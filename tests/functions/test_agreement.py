@@ -8,9 +8,7 @@ from tests.functions.agreement import Property
 from tests.functions.guest import Guest
 from tests.functions.properties import PROPERTIES
 
-EXAMPLES = 300
-
 
 @pytest.mark.parametrize("held", PROPERTIES, ids=lambda held: held.name)
 def test_the_guest_agrees_with_the_model(guest: Guest, held: Property) -> None:
-    held.hold(guest, EXAMPLES)
+    held.hold(guest)

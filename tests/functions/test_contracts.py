@@ -56,7 +56,7 @@ def changed(image: Image) -> dict[str, set[str]]:
     recorder, leaf = Recorder(image), set(leaf_functions())
     for held in PROPERTIES:
         if leaf.intersection(held.functions):
-            held.hold(recorder, EXAMPLES)
+            held.hold(recorder, examples=EXAMPLES)
     return recorder.changed
 
 

@@ -21,7 +21,7 @@ def agrees(
     """Registers a comparison as a property of these functions."""
 
     def register(check: Callable[..., None]) -> Callable[..., None]:
-        PROPERTIES.append(Property(functions, given, check))
+        PROPERTIES.append(Property(functions, given, check, EXAMPLES))
         return check
 
     return register

@@ -12,7 +12,7 @@ from hypothesis.errors import Flaky
 from harness.toolchain.image import Image
 from tests.functions.guest import Guest
 from tests.functions.machine import RET, CallError
-from tests.functions.veridian.properties import EXAMPLES, PROPERTIES
+from tests.functions.veridian.properties import PROPERTIES
 
 SOURCES = Path(__file__).parents[3] / "guest" / "veridian"
 _FUNCTION = re.compile(r"^(?:PUBLIC|PRIVATE) (\w+)$", re.MULTILINE)
@@ -34,7 +34,7 @@ def noticed(guest: Guest, function: str) -> bool:
     for held in PROPERTIES:
         if function in held.functions:
             try:
-                held.hold(guest, EXAMPLES, shrink=False)
+                held.hold(guest, shrink=False)
             # Flaky: damage that spoils memory fails once and then otherwise.
             except (AssertionError, CallError, Flaky):
                 return True
