@@ -59,10 +59,11 @@ class Property:
 
     def hold(self, guest: Guest, *, examples: int | None = None, shrink: bool = True) -> None:
         """Tries its cases, or so many of them, the same ones in every run."""
+        examples = examples or self.examples
         phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
 
         @settings(
-            max_examples=examples or self.examples,
+            max_examples=examples,
             deadline=None,
             derandomize=True,
             phases=phases,

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 
 from harness.model.constants import Policy
 from harness.model.veridian.pick import Algorithm
+from harness.oracle.prediction import LawBrokenError
 from harness.oracle.verdict import judge
+from harness.oracle.veridian.balancing import v_steal
 from harness.oracle.veridian.replay import Replay, replay
 from harness.trace.grammar import Event, Value
 from harness.trace.trace import Trace
@@ -327,6 +329,28 @@ def test_a_thief_looks_before_it_idles() -> None:
     end = names.index("v_victim", begin)
     changed = [e for i, e in enumerate(kernel.events) if not begin <= i <= end]
     assert rule_broken(changed) == "P11"
+
+
+def test_a_thief_steals_only_where_nobody_waits_but_whom_others_have_just_brought() -> None:
+    """P11: it looks without a lock, so what comes between the look and the log is not held against
+    it; what was there at its last event is."""
+    model = Replay(3)
+    for e in events():
+        assert model.feed(e) is None
+        cpu = next((each for each in model.world.cpus if len(each.queue)), None)
+        if cpu is not None:
+            break
+    assert cpu is not None
+    world = model.world
+    world.acting, world.context.brought = cpu.number, 0
+    with pytest.raises(LawBrokenError, match="steals and has 1 waiting"):
+        v_steal(world, 1)
+    other = (cpu.number + 1) % 3
+    world.note_brought(event("v_enqueue", 0, other, 0, rq=cpu.number))
+    v_steal(world, 1)
+    world.note_brought(event("tick", 0, cpu.number))
+    with pytest.raises(LawBrokenError, match="steals and has 1 waiting"):
+        v_steal(world, 1)
 
 
 def test_the_verdict_tells_the_rule_and_the_story() -> None:

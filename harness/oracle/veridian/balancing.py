@@ -43,7 +43,8 @@ def v_balanced(world: World, busiest: int, idlest: int, max: int, min: int, coun
 def v_steal(world: World, online: int) -> None:
     """A CPU without work looks for some."""
     cpu = world.cpus[world.acting]
-    if len(cpu.queue):
+    # That nobody waits is a hint: others may have enqueued since it looked.
+    if len(cpu.queue) > world.context.brought:
         raise LawBrokenError(Law.P11, f"CPU {cpu.number} steals and has {len(cpu.queue)} waiting")
     world.context.stole = True
     _search(world, online)

@@ -104,6 +104,7 @@ class Replay:
         try:
             self._bury(world.context, event)
             self._apply(world.context, event)
+            world.note_brought(event)
         except LawBrokenError as broken:
             return self._divergence(broken, event)
         return None

@@ -20,7 +20,7 @@ from harness.model.veridian.wait import Claim
 from harness.oracle.prediction import LawBrokenError, Prediction, expect
 from harness.oracle.reschedule import Reschedule
 from harness.oracle.veridian.laws import Law
-from harness.trace.grammar import Value, event_type
+from harness.trace.grammar import Event, Value, event_type
 
 STATES: dict[int, State] = {int(state): state for state in (State.RUNNING, *State)}
 """The states a task may have; there is no other combination of bits."""
@@ -52,6 +52,8 @@ class CpuContext:
     balance_due: bool = False
     searched_online: int = 0
     """CPUs online as read by the balancing or stealing attempt in progress."""
+    brought: int = 0
+    """Tasks that others have enqueued there since its own last event."""
     stealing: bool = False
     """The migration to come is a theft."""
     buries: int | None = None
@@ -104,6 +106,12 @@ class World:
     @property
     def context(self) -> CpuContext:
         return self.contexts[self.acting]
+
+    def note_brought(self, event: Event) -> None:
+        """Keeps count of what others enqueue on a CPU while it says nothing."""
+        if event.name == "v_enqueue" and event.number("rq") != event.cpu:
+            self.contexts[event.number("rq")].brought += 1
+        self.contexts[event.cpu].brought = 0
 
     def check_moves(self, cpu: int) -> None:
         """No other CPU is moving tasks from or to that one: it would hold its lock."""
