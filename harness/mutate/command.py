@@ -136,6 +136,7 @@ def choose(
         mutants += _generic(tree, folder, item)
     for name in only:
         mutants += _named(tree, policy, name)
+    mutants = list({mutant.id: mutant for mutant in mutants}.values())
     if limit is not None and limit < len(mutants):
         mutants = random.Random(seed).sample(mutants, limit)
     return mutants
